@@ -1,0 +1,310 @@
+"""Parameters of the macro, the engine and the system, with everything derived from them.
+
+Standard library only: software that never builds hardware reads the same objects.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ConfigError", "EngineConfig", "MacroConfig", "PRESETS", "SocConfig", "load_config"]
+
+
+class ConfigError(ValueError):
+    """A parameter, or a combination of parameters, that cannot be built."""
+
+
+def _check_int(owner: str, name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{owner}.{name} must be an integer from {low} to {high}, not {value!r}")
+
+
+def _check_power_of_two(owner: str, name: str, value: int) -> None:
+    if value & (value - 1):
+        raise ConfigError(f"{owner}.{name} must be a power of two, not {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacroConfig:
+    """Geometry of one compute-in-memory macro.
+
+    Parameters
+    ----------
+    rows : int
+        Inputs of one operation, 2 to 1024.
+    words : int
+        Columns of cells; each holds one ``cell_bits``-wide weight per row. Neighbouring columns fuse
+        into wider weights at run time.
+    cell_bits : int
+        Bits of one column's weight: 1, 2 or 4.
+    weight_sets : int
+        Complete weight matrices in the array; idle ones are written while one computes.
+    max_weight_bits : int
+        Widest fused weight: ``cell_bits`` times a power of two, at most 16.
+    max_act_bits : int
+        Widest activation, 1 to 16; an operation takes one cycle per activation bit.
+    """
+
+    rows: int = 64
+    words: int = 32
+    cell_bits: int = 4
+    weight_sets: int = 2
+    max_weight_bits: int = 8
+    max_act_bits: int = 8
+
+    def __post_init__(self) -> None:
+        _check_int("macro", "rows", self.rows, 2, 1024)
+        _check_int("macro", "words", self.words, 1, 1024)
+        _check_int("macro", "weight_sets", self.weight_sets, 1, 16)
+        _check_int("macro", "max_act_bits", self.max_act_bits, 1, 16)
+        if self.cell_bits not in (1, 2, 4):
+            raise ConfigError(f"macro.cell_bits must be 1, 2 or 4, not {self.cell_bits!r}")
+        _check_int("macro", "max_weight_bits", self.max_weight_bits, self.cell_bits, 16)
+        _check_power_of_two("macro", "max_weight_bits", self.max_weight_bits)
+        if self.words % self.group_words:
+            raise ConfigError(
+                f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
+                f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
+            )
+
+    @property
+    def group_words(self) -> int:
+        """Columns that fuse into one weight of ``max_weight_bits``."""
+        return self.max_weight_bits // self.cell_bits
+
+    @property
+    def groups(self) -> int:
+        """Column groups: outputs of one operation at ``max_weight_bits``."""
+        return self.words // self.group_words
+
+    @property
+    def row_bits(self) -> int:
+        """Stored bits of one row of one weight set."""
+        return self.words * self.cell_bits
+
+    @property
+    def set_bits(self) -> int:
+        """Stored bits of one weight set."""
+        return self.rows * self.row_bits
+
+    @property
+    def weight_widths(self) -> tuple[int, ...]:
+        """Weight widths an operation may use, narrowest first."""
+        widths = [self.cell_bits]
+        while widths[-1] < self.max_weight_bits:
+            widths.append(2 * widths[-1])
+        return tuple(widths)
+
+    @property
+    def count_bits(self) -> int:
+        """Bits of the number of ones in a plane: 0 to ``rows``."""
+        return self.rows.bit_length()
+
+    @property
+    def column_bits(self) -> int:
+        """Bits of one column's unsigned sum for one plane: 0 to ``rows * (2**cell_bits - 1)``."""
+        return (self.rows * (2**self.cell_bits - 1)).bit_length()
+
+    def result_bits_for(self, weight_bits: int) -> int:
+        """Bits of a signed result for weights of ``weight_bits``.
+
+        The largest magnitude is unsigned times unsigned, ``rows * (2**a - 1) * (2**w - 1)`` for
+        activations of a = ``max_act_bits``; every signed combination is smaller. One more bit is the sign.
+        """
+        return (self.rows * (2**self.max_act_bits - 1) * (2**weight_bits - 1)).bit_length() + 1
+
+    @property
+    def result_bits(self) -> int:
+        """Bits of a signed result at ``max_weight_bits``: never wraps (see `result_bits_for`)."""
+        return self.result_bits_for(self.max_weight_bits)
+
+    @property
+    def input_sum_bits(self) -> int:
+        """Bits of the signed sum of the inputs: magnitude at most ``rows * (2**max_act_bits - 1)``."""
+        return (self.rows * (2**self.max_act_bits - 1)).bit_length() + 1
+
+    def outputs(self, weight_bits: int) -> int:
+        """Outputs of one operation with weights of ``weight_bits``."""
+        return self.row_bits // weight_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The macro and everything that feeds and drains it.
+
+    Parameters
+    ----------
+    macro : MacroConfig
+    act_buffer_bytes : int
+        Activation buffer, a power of two, 256 B to 1 MiB.
+    act_port_bytes : int
+        Bytes the buffer reads and writes per cycle, at any alignment; a power of two, 4 to 64.
+    weight_port_bits : int
+        Width of the memory port that weights and inputs stream through: a power of two, 32 to 512,
+        that divides ``macro.row_bits`` or is a multiple of it.
+    psum_entries : int
+        Partial sums of 32 bits kept while a layer goes through its row tiles; a power of two.
+    lanes : int
+        Results accumulated and requantised per cycle: a power of two, at most ``act_port_bytes / 4``.
+    queue_jobs : int
+        Jobs that wait in the command queue, 2 to 16.
+    """
+
+    macro: MacroConfig = field(default_factory=MacroConfig)
+    act_buffer_bytes: int = 65536
+    act_port_bytes: int = 8
+    weight_port_bits: int = 128
+    psum_entries: int = 8192
+    lanes: int = 2
+    queue_jobs: int = 4
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.macro, MacroConfig):
+            raise ConfigError(f"engine.macro must be a MacroConfig, not {self.macro!r}")
+        for name, low, high in (
+            ("act_buffer_bytes", 256, 2**20),
+            ("act_port_bytes", 4, 64),
+            ("weight_port_bits", 32, 512),
+            ("psum_entries", 16, 2**20),
+            ("lanes", 1, 16),
+        ):
+            _check_int("engine", name, getattr(self, name), low, high)
+            _check_power_of_two("engine", name, getattr(self, name))
+        _check_int("engine", "queue_jobs", self.queue_jobs, 2, 16)
+        macro = self.macro
+        if macro.max_act_bits > 8:
+            raise ConfigError(f"engine.macro.max_act_bits must be at most 8 (a byte), not {macro.max_act_bits}")
+        if macro.rows % self.act_port_bytes:
+            raise ConfigError(
+                f"engine.macro.rows must be a multiple of act_port_bytes {self.act_port_bytes}, not {macro.rows}"
+            )
+        if macro.row_bits % self.weight_port_bits and self.weight_port_bits % macro.row_bits:
+            raise ConfigError(
+                f"engine.weight_port_bits {self.weight_port_bits} must divide, or be a multiple of, the"
+                f" {macro.row_bits} bits of a row (= {macro.words} words of {macro.cell_bits} b)"
+            )
+        if self.lanes * 4 > self.act_port_bytes:
+            raise ConfigError(
+                f"engine.lanes {self.lanes} x 4 bytes of int32 must fit act_port_bytes {self.act_port_bytes}"
+            )
+        if macro.groups % self.lanes:
+            raise ConfigError(f"engine.lanes {self.lanes} must divide the macro's {macro.groups} column groups")
+        if self.weight_port_bits // 8 < self.act_port_bytes:
+            raise ConfigError(
+                f"engine.weight_port_bits {self.weight_port_bits} must be at least act_port_bytes"
+                f" {self.act_port_bytes} x 8"
+            )
+
+    @property
+    def port_bytes(self) -> int:
+        """Bytes per beat of the memory port."""
+        return self.weight_port_bits // 8
+
+    @property
+    def row_beats(self) -> int:
+        """Memory beats per row of weights: a row narrower than the port still takes one."""
+        return max(1, self.macro.row_bits // self.weight_port_bits)
+
+    @property
+    def param_beats(self) -> int:
+        """Memory beats per requantisation record of 16 bytes."""
+        return max(1, 128 // self.weight_port_bits)
+
+    @property
+    def act_addr_bits(self) -> int:
+        """Bits of a byte address in the activation buffer."""
+        return (self.act_buffer_bytes - 1).bit_length()
+
+    @property
+    def hash(self) -> int:
+        """First 32 bits of the SHA-256 of the parameters: what a program image is compiled for."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocConfig:
+    """The RISC-V system around one engine.
+
+    Parameters
+    ----------
+    engine : EngineConfig
+    ram_bytes : int
+        Main memory, a power of two, 64 KiB to 16 MiB.
+    clock_hz : int
+        Frequency the UART divides and reports convert cycles with, in hertz.
+    uart_baud : int
+        Baud rate after reset, in bits per second.
+    """
+
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    ram_bytes: int = 512 * 1024
+    clock_hz: int = 50_000_000
+    uart_baud: int = 115_200
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.engine, EngineConfig):
+            raise ConfigError(f"soc.engine must be an EngineConfig, not {self.engine!r}")
+        _check_int("soc", "ram_bytes", self.ram_bytes, 64 * 1024, 16 * 2**20)
+        _check_power_of_two("soc", "ram_bytes", self.ram_bytes)
+        _check_int("soc", "clock_hz", self.clock_hz, 1_000_000, 2_000_000_000)
+        _check_int("soc", "uart_baud", self.uart_baud, 1_200, 12_000_000)
+        if self.clock_hz // self.uart_baud < 4:
+            raise ConfigError(
+                f"soc.uart_baud {self.uart_baud} needs at least 4 clock cycles per bit;"
+                f" clock_hz {self.clock_hz} gives {self.clock_hz // self.uart_baud}"
+            )
+
+
+_TINY = EngineConfig(
+    macro=MacroConfig(rows=16, words=8), act_buffer_bytes=4096, act_port_bytes=4, weight_port_bits=32,
+    psum_entries=256, lanes=1, queue_jobs=2,
+)  # fmt: skip
+
+#: Named configurations: ``default`` is what documentation and benches speak of, ``tiny`` simulates fastest,
+#: ``cells256`` has the 256 x 256 bit cells that published macros use.
+PRESETS: dict[str, SocConfig] = {
+    "default": SocConfig(),
+    "tiny": SocConfig(engine=_TINY, ram_bytes=128 * 1024),
+    "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
+}
+
+
+def _build(cls: type, owner: str, table: dict[str, Any]) -> Any:
+    known = {f.name for f in dataclasses.fields(cls)}
+    nested = {"engine": EngineConfig, "macro": MacroConfig}
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{owner} has no parameter {name!r}; it has {', '.join(sorted(known))}")
+    values = {}
+    for name, value in table.items():
+        if name in nested:
+            if not isinstance(value, dict):
+                raise ConfigError(f"{owner}.{name} must be a table, not {value!r}")
+            value = _build(nested[name], f"{owner}.{name}", value)
+        values[name] = value
+    return cls(**values)
+
+
+def load_config(name: str) -> SocConfig:
+    """A preset by name, or a TOML file with the tables ``[engine]`` and ``[engine.macro]``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset or file, or the file does not describe a buildable system.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(f"{name!r} is neither a preset ({', '.join(PRESETS)}) nor a configuration file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name} is not a TOML file: {error}") from None
+    return _build(SocConfig, "soc", table)

@@ -1,0 +1,50 @@
+"""Interfaces of the engine: what a system connects to."""
+
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus import wishbone
+from ..config import EngineConfig
+from ..isa import ACT_WINDOW
+
+__all__ = ["CommandLayout", "CommandSignature", "MonitorSignature", "bus_signature", "dma_signature"]
+
+
+class CommandLayout(data.StructLayout):
+    """One custom instruction: CFU function id and the two source registers."""
+
+    def __init__(self) -> None:
+        super().__init__({"function": 10, "a": 32, "b": 32})
+
+
+class CommandSignature(wiring.Signature):
+    """Custom instructions, as the CPU side sees them.
+
+    Every request is answered by exactly one response, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"request": Out(stream.Signature(CommandLayout())), "response": In(stream.Signature(32))})
+
+
+class MonitorSignature(wiring.Signature):
+    """What simulation watches; free to leave unconnected.
+
+    ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters are those of the registers
+    (see `cimarron.isa.Register`) and include that job in that cycle.
+    """
+
+    def __init__(self) -> None:
+        counters = ("busy", "compute", "stall_input", "stall_weights", "stall_output", "operations")
+        super().__init__({"retired": Out(1), "error": Out(1), **{name: Out(32) for name in counters}})
+
+
+def bus_signature() -> wishbone.Signature:
+    """Control port: 2 MiB window of 32-bit words, registers at 0, activation buffer at ``ACT_WINDOW``."""
+    return wishbone.Signature(addr_width=(2 * ACT_WINDOW - 1).bit_length() - 2, data_width=32)
+
+
+def dma_signature(config: EngineConfig) -> wishbone.Signature:
+    """Memory port (initiator, read only): pipelined Wishbone, ``weight_port_bits`` wide, 32-bit byte addresses."""
+    addr_width = 32 - (config.port_bytes - 1).bit_length()
+    return wishbone.Signature(addr_width=addr_width, data_width=config.weight_port_bits, features={"err", "stall"})

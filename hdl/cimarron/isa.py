@@ -1,0 +1,381 @@
+"""The contract between hardware and software; every number in it exists once, here.
+
+Address map, registers, custom instructions, job descriptors, error codes, the program image and the
+mailbox. ``python -m cimarron.isa`` prints it as the C header of the firmware. Standard library only.
+"""
+
+import enum
+from dataclasses import dataclass
+
+__all__ = [
+    "ACT_WINDOW", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET",
+    "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
+    "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Mailbox",
+    "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
+    "Register", "c_header", "pack_job", "unpack_job",
+]  # fmt: skip
+
+# Address map (bytes). Addresses with bit 31 set bypass the CPU's caches; RAM appears both ways.
+UNCACHED = 0x8000_0000
+RAM_BASE = 0x4000_0000
+ENGINE_BASE = 0xE000_0000
+UART_BASE = 0xF000_0000
+TIMER_BASE = 0xF000_1000
+SYSTEM_BASE = 0xF000_2000
+
+#: Byte offset of the activation buffer inside the engine's window; registers start at offset 0.
+ACT_WINDOW = 0x10_0000
+
+#: Reads back from `Register.ID`: "CIM" and the version of the register map.
+ENGINE_ID = 0x43494D01
+
+# Memory layout, as offsets from RAM_BASE: firmware and its stack, the mailbox, the program image.
+MAILBOX_OFFSET = 0x7F00
+PROGRAM_OFFSET = 0x8000
+
+
+class Register(enum.IntEnum):
+    """Byte offsets of the engine's 32-bit registers."""
+
+    ID = 0x00  #: read: ENGINE_ID
+    CONFIG_HASH = 0x04  #: read: hash of the configuration the hardware was generated from
+    CONTROL = 0x08  #: write: bit 0 aborts everything, empties the queue and clears error and counters
+    STATUS = 0x0C  #: read: bit 0 busy, bit 1 error, bits 15..8 jobs in the engine, bits 31..16 free queue words
+    ERROR = 0x10  #: read: EngineError of the first failure, sticky until cleared
+    ERROR_INFO = 0x14  #: read: the offending address, opcode, width or register
+    IRQ_ENABLE = 0x18  #: read/write: bit 0 error, bit 1 idle
+    IRQ_PENDING = 0x1C  #: read: bit 0 error, bit 1 idle since the last job; write 1 clears bit 1
+    JOB = 0x20  #: write: the next word of a job descriptor
+    RETIRED = 0x24  #: read: jobs completed since clear
+    BUSY = 0x28  #: read: cycles in which a job was in the engine
+    COMPUTE = 0x2C  #: read: cycles in which the macro took in a bit plane
+    STALL_INPUT = 0x30  #: read: cycles the macro waited for activations
+    STALL_WEIGHTS = 0x34  #: read: cycles the macro waited for a weight set
+    STALL_OUTPUT = 0x38  #: read: cycles the macro waited for results to drain
+    OPERATIONS = 0x3C  #: read: macro operations completed
+
+
+class Instruction(enum.IntEnum):
+    """CFU function (funct3, with funct7 = 0) of the custom-0 instructions."""
+
+    READ = 0  #: rd = register at byte offset rs1
+    WRITE = 1  #: register at byte offset rs1 = rs2; rd = 0
+    PUSH = 2  #: append job words rs1 and rs2; rd = 1, or 0 when the queue has no room and nothing was taken
+
+
+class UartRegister(enum.IntEnum):
+    """Byte offsets of the UART's registers."""
+
+    DATA = 0x00  #: write: send a byte; read: bits 7..0 received byte, bit 8 set if there was one (and takes it)
+    STATUS = 0x04  #: read: bit 0 transmitter has room, bit 1 a byte was received, bit 2 receive overrun (read clears)
+    DIVISOR = 0x08  #: read/write: clock cycles per bit
+
+
+class TimerRegister(enum.IntEnum):
+    """Byte offsets of the timer's registers; the counter is 64 bits and counts clock cycles."""
+
+    COUNT_LOW = 0x00  #: read: latches COUNT_HIGH
+    COUNT_HIGH = 0x04
+    COMPARE_LOW = 0x08  #: read/write: interrupt while count >= compare
+    COMPARE_HIGH = 0x0C
+    CONTROL = 0x10  #: bit 0: interrupt enable
+
+
+class SystemRegister(enum.IntEnum):
+    """Byte offsets of the system controller's registers."""
+
+    EVENT = 0x00  #: write: `Event` in bits 31..24, argument in bits 23..0, for whoever watches the chip
+    BUS_ERROR = 0x04  #: read: bit 0 an unmapped address was accessed, bit 1 it was a write; write clears
+    BUS_ERROR_ADDRESS = 0x08  #: read: byte address of the first unmapped access since clear
+    RAM_BYTES = 0x0C  #: read: size of the main memory
+    CLOCK_HZ = 0x10  #: read: clock frequency
+
+
+class Event(enum.IntEnum):
+    """What the firmware announces through `SystemRegister.EVENT`."""
+
+    READY = 1  #: argument: RunStatus after boot or after loading a program
+    DONE = 2  #: argument: RunStatus of the inference
+    STEP = 3  #: argument: index of the CPU step that finished
+    TEST = 4  #: argument: 0 pass, otherwise the number of the failed test
+    TRAP = 5  #: argument: mcause
+
+
+EVENT_SHIFT = 24
+
+
+class EngineError(enum.IntEnum):
+    """Sticky error codes of the engine; `Register.ERROR_INFO` tells more."""
+
+    NONE = 0
+    BAD_OPCODE = 1  #: info: the opcode
+    BAD_WIDTH = 2  #: info: the descriptor's control word
+    BAD_SHAPE = 3  #: info: the number of the first descriptor word that makes the job impossible
+    BAD_ACT_ADDRESS = 4  #: info: byte address beyond the activation buffer
+    BAD_MEMORY_ADDRESS = 5  #: info: byte address the memory port refused
+    PSUM_OVERFLOW = 6  #: info: psum entries the job needs
+    QUEUE_OVERFLOW = 7  #: info: word written to a full queue
+    BAD_REGISTER = 8  #: info: byte offset of the register that does not exist or does not allow the access
+    BAD_INSTRUCTION = 9  #: info: CFU function
+
+
+class Opcode(enum.IntEnum):
+    """Bits 7..0 of a job's first word."""
+
+    LOAD = 1  #: copy from memory to the activation buffer
+    MAC = 2  #: fully connected or convolution layer (or a stripe of one)
+
+
+class OutFormat(enum.IntEnum):
+    """What a MAC job writes per output."""
+
+    INT8 = 0  #: requantised, signed
+    UINT8 = 1  #: requantised, unsigned
+    INT32 = 2  #: bias added, not requantised
+
+
+class Profile(enum.IntEnum):
+    """Rounding profile of the requantiser."""
+
+    TFLM = 0  #: gemmlowp: saturating rounding doubling high multiply, then rounding divide by a power of two
+    ONNX = 1  #: rint(float32(acc) * float32(scale)), as ONNX Runtime
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a job descriptor holds one number.
+
+    Parameters
+    ----------
+    word, low, bits : int
+        Word of the descriptor, position of the least significant bit, width.
+    doc : str
+    signed : bool
+        Whether software reads and writes it as two's complement.
+    """
+
+    word: int
+    low: int
+    bits: int
+    doc: str
+    signed: bool = False
+
+
+#: 32-bit words of a job descriptor, used or not.
+JOB_WORDS = 24
+
+#: Job descriptor, by opcode. ``opcode`` itself is bits 7..0 of word 0 in each.
+#:
+#: A MAC job walks its input as im2col would: per output pixel, ``kernel_h`` kernel rows of ``runs`` runs of
+#: ``run_bytes`` contiguous bytes (all taps and channels of a kernel row are one run, unless dilated). Their
+#: concatenation, cut every ``rows`` bytes, gives the row tiles. Positions are bytes relative to the start of an image
+#: row; bytes outside [0, row_bytes) or outside [0, in_height) image rows read as ``pad_value``.
+#: Loop order: word tile, row tile, output pixel.
+JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
+    Opcode.LOAD: {
+        "opcode": Field(0, 0, 8, "Opcode.LOAD"),
+        "source": Field(1, 0, 32, "memory byte address, a multiple of the memory port's width"),
+        "destination": Field(2, 0, 32, "activation buffer byte address, a multiple of the buffer port's width"),
+        "length": Field(3, 0, 32, "bytes, at least 1; the last beat is cut to the length"),
+    },
+    Opcode.MAC: {
+        "opcode": Field(0, 0, 8, "Opcode.MAC"),
+        "act_signed": Field(0, 8, 1, "activations are two's complement"),
+        "weight_signed": Field(0, 9, 1, "weights are two's complement"),
+        "act_bits": Field(0, 10, 4, "1 to 8; activation bits above are ignored"),
+        "weight_bits": Field(0, 14, 5, "one of the macro's weight widths"),
+        "profile": Field(0, 19, 1, "Profile"),
+        "out_format": Field(0, 20, 2, "OutFormat"),
+        "in_base": Field(1, 0, 32, "activation address of position 0 of image row first_row (wraps)"),
+        "row_bytes": Field(2, 0, 24, "bytes of an image row (width * channels)"),
+        "in_height": Field(3, 0, 16, "image rows"),
+        "first_row": Field(3, 16, 16, "image row of the first kernel row of the first pixel (-pad_top)", signed=True),
+        "first_position": Field(4, 0, 24, "position of the first pixel (-pad_left * channels)", signed=True),
+        "pixel_step": Field(5, 0, 24, "positions from an output pixel to the next (stride_w * channels)"),
+        "line_step": Field(6, 0, 24, "bytes from an output row's input to the next's (stride_h * row_bytes)"),
+        "stride_h": Field(7, 0, 16, "image rows from an output row to the next"),
+        "dilation_h": Field(7, 16, 16, "image rows from a kernel row to the next"),
+        "kernel_step": Field(8, 0, 24, "bytes from a kernel row to the next (dilation_h * row_bytes)"),
+        "out_width": Field(9, 0, 16, "output pixels in a row"),
+        "out_height": Field(9, 16, 16, "output rows"),
+        "kernel_h": Field(10, 0, 8, "kernel rows"),
+        "runs": Field(10, 8, 8, "runs in a kernel row"),
+        "pad_value": Field(10, 16, 8, "byte read outside the image (the input zero point)"),
+        "run_bytes": Field(11, 0, 24, "bytes of a run"),
+        "run_step": Field(12, 0, 24, "positions from a run to the next (dilation_w * channels)"),
+        "row_tiles": Field(13, 0, 16, "tiles over the reduction axis"),
+        "last_rows": Field(13, 16, 16, "rows of the last row tile, 1 to rows"),
+        "word_tiles": Field(14, 0, 16, "tiles over the output channels"),
+        "last_words": Field(14, 16, 16, "outputs of the last word tile, 1 to outputs(weight_bits)"),
+        "weight_addr": Field(15, 0, 32, "memory byte address of the weight stream, a multiple of the port's width"),
+        "out_base": Field(16, 0, 32, "activation address of output channel 0 of the first pixel"),
+        "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next"),
+        "out_tile_step": Field(18, 0, 24, "bytes from a word tile's outputs to the next tile's"),
+        "out_zero_point": Field(19, 0, 8, "added after scaling", signed=True),
+        "clamp_min": Field(19, 8, 8, "lower bound of the output, in its own format"),
+        "clamp_max": Field(19, 16, 8, "upper bound of the output, in its own format"),
+        "psum_entries": Field(20, 0, 24, "partial sums held: out_height * out_width * outputs if row_tiles > 1"),
+    },
+}  # fmt: skip
+# The weight stream of a MAC job is contiguous: for each word tile, one 16-byte record per output of the tile, then
+# for each row tile its rows, each ``words * cell_bits`` bits padded to whole memory beats. Output j of a tile has
+# weight_bits bits at bit j * weight_bits of a row, so bytes and nibbles lie in little-endian order.
+
+#: Bytes of a requantisation record: int32 bias; uint32 multiplier (TFLM: Q31, not negative; ONNX: 24-bit mantissa of
+#: the float32 scale, with its leading one); int32 shift (TFLM: left if positive; ONNX: scale = multiplier * 2**shift);
+#: a word of 0. Every output format reads it.
+PARAM_BYTES = 16
+
+PROGRAM_MAGIC = 0x504D4943  # "CIMP"
+PROGRAM_VERSION = 1
+
+#: Words of the program image's header, in order. Offsets count bytes from the start of the image, in little-endian
+#: memory; memory addresses in jobs are absolute.
+PROGRAM_HEADER = (
+    "magic",  # PROGRAM_MAGIC
+    "version",  # PROGRAM_VERSION
+    "config_hash",  # EngineConfig.hash
+    "image_bytes",  # the image as loaded, header included; a multiple of 4
+    "crc32",  # zlib.crc32 of the image from byte 20 on (what follows this word)
+    "memory_bytes",  # what the program uses from PROGRAM_OFFSET on: image, input and output
+    "steps_offset",  # first Step
+    "steps_bytes",
+    "input_offset",  # where the host writes the input tensor, a multiple of the memory port's width
+    "input_bytes",
+    "output_offset",  # where the firmware leaves the output tensor
+    "output_bytes",
+    "model_hash",  # first 32 bits of the SHA-256 of the model file
+    "reserved0",
+    "reserved1",
+    "reserved2",
+)
+
+
+class Step(enum.IntEnum):
+    """Bits 7..0 of a step's first word; bits 31..16 are its length in words, the first one included."""
+
+    END = 0
+    JOB = 1  #: a job descriptor follows (JOB_WORDS words)
+    WAIT = 2  #: until the engine is idle
+    FETCH = 3  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
+
+
+class Mailbox(enum.IntEnum):
+    """Byte offsets, from MAILBOX_OFFSET, of the words the host and the firmware share."""
+
+    COMMAND = 0x00  #: HostCommand; the firmware sets it to 0 when it is done
+    STATUS = 0x04  #: RunStatus
+    INFO = 0x08  #: more about the status: engine error, offending word, step
+    ADDRESS = 0x0C  #: Register.ERROR_INFO, or the address of a bus error
+    CYCLES_LOW = 0x10  #: cycles of the last command, measured by the firmware
+    CYCLES_HIGH = 0x14
+    STEP = 0x18  #: index of the last step begun
+    VERSION = 0x1C  #: PROGRAM_VERSION the firmware understands
+
+
+class HostCommand(enum.IntEnum):
+    """What the host asks for in `Mailbox.COMMAND`."""
+
+    NONE = 0
+    LOAD = 1  #: check the program image
+    RUN = 2  #: one inference
+
+
+class RunStatus(enum.IntEnum):
+    """Answer to a host command."""
+
+    OK = 0
+    BAD_MAGIC = 1
+    BAD_VERSION = 2
+    BAD_CONFIG = 3  #: compiled for another hardware configuration; info: the hardware's hash
+    BAD_SIZE = 4  #: does not fit the memory, or its parts lie outside it
+    BAD_CRC = 5  #: info: the CRC computed
+    BAD_STEP = 6  #: info: byte offset of the step
+    ENGINE_ERROR = 7  #: info: EngineError; address: Register.ERROR_INFO
+    BUS_ERROR = 8  #: address: the unmapped address
+    TRAP = 9  #: info: mcause; address: mepc
+    NOT_LOADED = 10
+    BAD_COMMAND = 11
+    TIMEOUT = 12  #: the engine made no progress
+
+
+def pack_job(opcode: Opcode, **values: int) -> list[int]:
+    """Words of a job descriptor.
+
+    Parameters
+    ----------
+    opcode : Opcode
+    **values : int
+        Every field of ``JOB_FIELDS[opcode]`` but the opcode.
+
+    Returns
+    -------
+    list of int
+        ``JOB_WORDS`` unsigned 32-bit words.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, unknown or does not fit.
+    """
+    fields = JOB_FIELDS[opcode]
+    if unknown := values.keys() - fields.keys() | {"opcode"} & values.keys():
+        raise ValueError(f"{opcode.name} job has no field {', '.join(sorted(unknown))}")
+    if missing := fields.keys() - values.keys() - {"opcode"}:
+        raise ValueError(f"{opcode.name} job lacks {', '.join(sorted(missing))}")
+    words = [0] * JOB_WORDS
+    for name, field in fields.items():
+        value = int(opcode) if name == "opcode" else int(values[name])
+        low, high = (-(1 << field.bits - 1), 1 << field.bits - 1) if field.signed else (0, 1 << field.bits)
+        if not low <= value < high:
+            raise ValueError(f"{opcode.name} job field {name} must lie in [{low}, {high}), not {value}")
+        words[field.word] |= (value & (1 << field.bits) - 1) << field.low
+    return words
+
+
+def unpack_job(words: list[int]) -> dict[str, int]:
+    """Fields of a job descriptor, by name; the inverse of `pack_job`.
+
+    Raises
+    ------
+    ValueError
+        If the opcode is unknown.
+    """
+    fields = JOB_FIELDS[Opcode(words[0] & 0xFF)]
+    values = {}
+    for name, field in fields.items():
+        value = words[field.word] >> field.low & (1 << field.bits) - 1
+        if field.signed and value >> field.bits - 1:
+            value -= 1 << field.bits
+        values[name] = value
+    return values
+
+
+def c_header() -> str:
+    """This module as a C header."""
+    lines = [
+        "/* Generated by `python -m cimarron.isa`: do not edit. */",
+        "#ifndef CIMARRON_ISA_H",
+        "#define CIMARRON_ISA_H",
+        "",
+    ]
+    for name in (
+        "UNCACHED", "RAM_BASE", "ENGINE_BASE", "UART_BASE", "TIMER_BASE", "SYSTEM_BASE", "ACT_WINDOW", "ENGINE_ID",
+        "MAILBOX_OFFSET", "PROGRAM_OFFSET", "PROGRAM_MAGIC", "PROGRAM_VERSION", "JOB_WORDS", "PARAM_BYTES", "EVENT_SHIFT",
+    ):  # fmt: skip
+        lines.append(f"#define {name} 0x{globals()[name]:X}u")
+    for prefix, enumeration in (
+        ("REG", Register), ("CFU", Instruction), ("UART", UartRegister), ("TIMER", TimerRegister), ("SYSTEM", SystemRegister),
+        ("EVENT", Event), ("ENGINE_ERROR", EngineError), ("OP", Opcode), ("STEP", Step), ("MAILBOX", Mailbox),
+        ("COMMAND", HostCommand), ("STATUS", RunStatus),
+    ):  # fmt: skip
+        lines.append("")
+        lines.extend(f"#define {prefix}_{member.name} 0x{member.value:X}u" for member in enumeration)
+    lines += ["", "/* Word index in the program header. */"]
+    lines.extend(f"#define HEADER_{name.upper()} {index}u" for index, name in enumerate(PROGRAM_HEADER))
+    lines += [f"#define HEADER_WORDS {len(PROGRAM_HEADER)}u", "", "#endif", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(c_header(), end="")

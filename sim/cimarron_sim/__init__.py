@@ -1,0 +1,1 @@
+"""What imitates, feeds and drives the Cimarron hardware."""
