@@ -30,8 +30,8 @@ class CommandSignature(wiring.Signature):
 class MonitorSignature(wiring.Signature):
     """What simulation watches; free to leave unconnected.
 
-    ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters are those of the registers
-    (see `cimarron.isa.Register`) and include that job in that cycle.
+    ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters
+    are those of the registers (see `cimarron.isa.Register`) and include that job in that cycle.
     """
 
     def __init__(self) -> None:
