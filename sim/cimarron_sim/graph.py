@@ -1,0 +1,351 @@
+"""The quantised graph: what the front ends produce, the compiler schedules and the reference executes.
+
+Integers only. A model that quantises its input and dequantises its output keeps those steps on the host: the
+graph's inputs and outputs are integer tensors, and a `Port` remembers what the model's own array looked like.
+
+Images are NHWC and reductions run over the last axes of the weights:
+
+=================== ============================ ===============================================================
+op                  inputs                       attributes
+=================== ============================ ===============================================================
+``fully_connected`` x (N, K), w (M, K), [bias    ``clamp_min``, ``clamp_max``, requantisation
+                    (M,)]
+``conv2d``          x (N, H, W, C), w (M, KH,    ``stride`` (h, w), ``dilation`` (h, w), ``pads`` (top, left,
+                    KW, C), [bias (M,)]          bottom, right), ``clamp_min``, ``clamp_max``, requantisation
+``reshape``         x                            none: the bytes stay where they are
+=================== ============================ ===============================================================
+
+A multiply-accumulate computes ``acc = sum((x - x_zero_point) * w) + bias`` in 32 bits that wrap, then
+``clip(requantise(acc) + y_zero_point, clamp_min, clamp_max)``. ReLU, ReLU6 and clip are clamps. Requantisation is
+``scale`` (float32, shape (M,)) in profile ONNX, ``multiplier`` and ``shift`` (int32, shape (M,)) in profile TFLM, and
+nothing where the output is int32, which also has no zero point and no clamps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cimarron.isa import Profile
+
+__all__ = ["Graph", "GraphError", "Node", "OPERATORS", "Port", "Quantization", "Tensor"]
+
+#: Operators of the graph, and how many inputs each takes (least, most).
+OPERATORS: dict[str, tuple[int, int]] = {"fully_connected": (2, 3), "conv2d": (2, 3), "reshape": (1, 1)}
+
+_REQUIRED = {
+    "fully_connected": ("clamp_min", "clamp_max"),
+    "conv2d": ("stride", "dilation", "pads", "clamp_min", "clamp_max"),
+    "reshape": (),
+}
+_REQUANTISATION = {Profile.ONNX: ("scale",), Profile.TFLM: ("multiplier", "shift")}
+
+
+class GraphError(ValueError):
+    """A graph, or an array given to it, that contradicts itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """``real = scale * (integer - zero_point)``, for a tensor or along one of its axes.
+
+    Parameters
+    ----------
+    scale : float32 array, shape () or (n,)
+    zero_point : int32 array, shape () or (n,)
+    axis : int or None
+        The axis of length n, or None if one scale holds for the whole tensor.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", np.asarray(self.scale, np.float32))
+        object.__setattr__(self, "zero_point", np.asarray(self.zero_point, np.int32))
+        dimensions = 0 if self.axis is None else 1
+        if self.scale.ndim != dimensions or self.zero_point.shape != self.scale.shape:
+            raise GraphError(
+                f"quantization needs scale and zero_point of one shape with {dimensions} dimensions,"
+                f" not {self.scale.shape} and {self.zero_point.shape}"
+            )
+
+    def _along(self, values: np.ndarray, ndim: int) -> np.ndarray:
+        return values if self.axis is None else values.reshape([-1 if i == self.axis else 1 for i in range(ndim)])
+
+    def quantize(self, real: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Nearest integers, ties to even, saturated to `dtype`; ONNX's QuantizeLinear."""
+        limits = np.iinfo(dtype)
+        steps = np.rint(np.asarray(real, np.float32) / self._along(self.scale, real.ndim)).astype(np.float64)
+        return np.clip(steps + self._along(self.zero_point, real.ndim), limits.min, limits.max).astype(dtype)
+
+    def dequantize(self, integers: np.ndarray) -> np.ndarray:
+        """Real values of `integers`, float32; ONNX's DequantizeLinear."""
+        steps = integers.astype(np.int64) - self._along(self.zero_point, integers.ndim)
+        return steps.astype(np.float32) * self._along(self.scale, integers.ndim)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One array of the graph.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : numpy dtype
+        int8, uint8 or int32.
+    quantization : Quantization or None
+    data : array of `shape` and `dtype`, or None
+        The value, if it is a constant.
+    bits : int or None
+        Bits each value needs when stored: fewer than the dtype has for 4-bit weights, which are kept one per int8.
+        None is the width of the dtype.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    quantization: Quantization | None = None
+    data: np.ndarray | None = None
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        if self.bits is None:
+            object.__setattr__(self, "bits", 8 * self.dtype.itemsize)
+        if self.dtype not in (np.int8, np.uint8, np.int32):
+            raise GraphError(f"tensor {self.name!r} must be int8, uint8 or int32, not {self.dtype}")
+        if any(size < 1 for size in self.shape):
+            raise GraphError(f"tensor {self.name!r} must have a positive size on every axis, not {self.shape}")
+        if self.data is not None and (self.data.shape != self.shape or self.data.dtype != self.dtype):
+            raise GraphError(
+                f"tensor {self.name!r} is {self.dtype} {self.shape}, but its data is"
+                f" {self.data.dtype} {self.data.shape}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor at one value per element of its dtype."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def zero_point(self) -> int:
+        """Zero point of a tensor with one scale; 0 if it is not quantised.
+
+        Raises
+        ------
+        GraphError
+            If it is quantised per channel.
+        """
+        if self.quantization is None:
+            return 0
+        if self.quantization.axis is not None:
+            raise GraphError(f"tensor {self.name!r} has a zero point per channel")
+        return int(self.quantization.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the graph; what reports call the layer.
+    op : str
+        A key of `OPERATORS`.
+    inputs, outputs : tuple of str
+        Names of tensors.
+    attributes : dict
+        See the table at the top of this module.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Port:
+    """How a caller sees an input or output of the model.
+
+    Parameters
+    ----------
+    name : str
+        The model's own name.
+    shape : tuple of int
+        The model's own shape.
+    dtype : numpy dtype
+        float32 if the model quantises its input or dequantises its output itself, else the tensor's.
+    order : int array, shape (size,), or None
+        Value i of the tensor is value ``order[i]`` of the caller's array, both counted in row-major order.
+        None where the orders are the same.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A quantised network.
+
+    Parameters
+    ----------
+    name : str
+    tensors : dict of str to Tensor
+    nodes : tuple of Node
+        In an order in which they can be executed.
+    inputs, outputs : tuple of str
+        Names of tensors.
+    profile : cimarron.isa.Profile
+        Whose rounding the integers follow.
+    model_hash : str
+        SHA-256 of the model file, in hexadecimal.
+    ports : dict of str to Port
+        By tensor name; a tensor without one is its own port.
+
+    Raises
+    ------
+    GraphError
+        If a tensor is missing, defined twice, used before it is computed, or an operation lacks something.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    profile: Profile
+    model_hash: str = ""
+    ports: Mapping[str, Port] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ready = {name for name, tensor in self.tensors.items() if tensor.data is not None}
+        self._define(ready, self.inputs, "the graph's inputs")
+        names = set()
+        for node in self.nodes:
+            if node.name in names:
+                raise GraphError(f"two nodes are called {node.name!r}")
+            names.add(node.name)
+            self._check(node)
+            self._use(ready, node.inputs, f"node {node.name!r}")
+            self._define(ready, node.outputs, f"node {node.name!r}")
+        self._use(ready, self.outputs, "the graph's outputs")
+
+    def _check(self, node: Node) -> None:
+        if node.op not in OPERATORS:
+            raise GraphError(f"node {node.name!r} has the unknown operator {node.op!r}; known: {', '.join(OPERATORS)}")
+        least, most = OPERATORS[node.op]
+        if not least <= len(node.inputs) <= most:
+            raise GraphError(f"node {node.name!r} ({node.op}) takes {least} to {most} inputs, not {len(node.inputs)}")
+        if len(node.outputs) != 1:
+            raise GraphError(f"node {node.name!r} ({node.op}) has one output, not {len(node.outputs)}")
+        required = _REQUIRED[node.op]
+        if required:
+            output = self.tensors.get(node.outputs[0])
+            if output is not None and output.dtype == np.int32:
+                required = tuple(name for name in required if not name.startswith("clamp"))
+            else:
+                required += _REQUANTISATION[self.profile]
+        if missing := [name for name in required if name not in node.attributes]:
+            raise GraphError(f"node {node.name!r} ({node.op}) lacks the attribute {', '.join(missing)}")
+
+    def _use(self, ready: set[str], names: tuple[str, ...], where: str) -> None:
+        for name in names:
+            if name not in ready:
+                what = "nothing computes before it" if name in self.tensors else "does not exist"
+                raise GraphError(f"{where} uses tensor {name!r}, which {what}")
+
+    def _define(self, ready: set[str], names: tuple[str, ...], where: str) -> None:
+        for name in names:
+            if name not in self.tensors:
+                raise GraphError(f"{where} defines tensor {name!r}, which does not exist")
+            if name in ready:
+                raise GraphError(f"{where} defines tensor {name!r} a second time")
+            ready.add(name)
+
+    def port(self, name: str) -> Port:
+        """The caller's side of the input or output tensor `name`."""
+        tensor = self.tensors[name]
+        return self.ports.get(name) or Port(name, tensor.shape, tensor.dtype)
+
+    def encode(self, name: str, array: np.ndarray) -> np.ndarray:
+        """What the device reads, from the caller's array.
+
+        Parameters
+        ----------
+        name : str
+            An input (or output) tensor.
+        array : array of the port's shape
+            Floats are quantised; integers must be of the tensor's dtype and are taken as they are.
+
+        Returns
+        -------
+        array of the tensor's shape and dtype
+            Contiguous: ``.tobytes()`` is the image in memory.
+
+        Raises
+        ------
+        GraphError
+            If the shape or dtype is another one, or a float is not a number.
+        """
+        tensor, port = self.tensors[name], self.port(name)
+        array = np.asarray(array)
+        if array.shape != port.shape:
+            raise GraphError(f"{port.name!r} has shape {port.shape}, not {array.shape}: reshape the array")
+        if array.dtype.kind == "f" and tensor.quantization is not None:
+            if np.isnan(array).any():
+                raise GraphError(f"{port.name!r} holds values that are not a number: clean the array")
+            array = tensor.quantization.quantize(array, tensor.dtype)
+        if array.dtype != tensor.dtype:
+            raise GraphError(f"{port.name!r} takes {tensor.dtype} or float32, not {array.dtype}: convert the array")
+        return self._permuted(array.reshape(-1), port.order).reshape(tensor.shape)
+
+    def decode(self, name: str, array: np.ndarray) -> np.ndarray:
+        """The caller's array, from what the device wrote: the inverse of `encode`.
+
+        Parameters
+        ----------
+        name : str
+            An output (or input) tensor.
+        array : array of the tensor's size and dtype
+
+        Returns
+        -------
+        array of the port's shape and dtype
+
+        Raises
+        ------
+        GraphError
+            If the size or dtype is another one.
+        """
+        tensor, port = self.tensors[name], self.port(name)
+        if array.size != tensor.size or array.dtype != tensor.dtype:
+            raise GraphError(
+                f"tensor {name!r} holds {tensor.size} values of {tensor.dtype}, not {array.size} of {array.dtype}"
+            )
+        order = None if port.order is None else np.argsort(port.order)
+        array = self._permuted(array.reshape(-1), order).reshape(port.shape)
+        if port.dtype.kind == "f" and tensor.quantization is not None:
+            return tensor.quantization.dequantize(array)
+        return array
+
+    @staticmethod
+    def _permuted(flat: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+        return flat.copy() if order is None else flat[order]
