@@ -71,6 +71,11 @@ class Quantization:
                 f" not {self.scale.shape} and {self.zero_point.shape}"
             )
 
+    @classmethod
+    def per_tensor(cls, scale: float, zero_point: int = 0) -> "Quantization":
+        """One scale and zero point for the whole tensor."""
+        return cls(np.array(scale, np.float32), np.array(zero_point, np.int32))
+
     def _along(self, values: np.ndarray, ndim: int) -> np.ndarray:
         return values if self.axis is None else values.reshape([-1 if i == self.axis else 1 for i in range(ndim)])
 
