@@ -1,0 +1,31 @@
+/* The engine's custom instructions. */
+#ifndef CIMARRON_ENGINE_H
+#define CIMARRON_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "isa.h"
+
+/* Bits of REG_STATUS. */
+#define ENGINE_BUSY 1u
+#define ENGINE_FAILED 2u
+
+#define ENGINE_INSTRUCTION(function, a, b)                                                    \
+    ({                                                                                        \
+        uint32_t result_;                                                                     \
+        __asm__ volatile(".insn r CUSTOM_0, %1, 0, %0, %2, %3"                                \
+                         : "=r"(result_)                                                      \
+                         : "i"(function), "r"((uint32_t)(a)), "r"((uint32_t)(b))              \
+                         : "memory");                                                         \
+        result_;                                                                              \
+    })
+
+static inline uint32_t engine_read(uint32_t reg) { return ENGINE_INSTRUCTION(CFU_READ, reg, 0); }
+
+static inline void engine_write(uint32_t reg, uint32_t value) { (void)ENGINE_INSTRUCTION(CFU_WRITE, reg, value); }
+
+/* False when the queue has no room and nothing was taken. */
+static inline bool engine_push(uint32_t a, uint32_t b) { return ENGINE_INSTRUCTION(CFU_PUSH, a, b) != 0; }
+
+#endif
