@@ -7,7 +7,7 @@ stored and in how often, and which way, they round.
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["narrow", "quantize_multiplier", "requantise_onnx", "requantise_tflm"]
 
@@ -121,7 +121,7 @@ def requantise_onnx(acc: ArrayLike, scale: ArrayLike) -> NDArray[np.float32]:
 
 
 def narrow(
-    value: ArrayLike, zero_point: int, clamp_min: int, clamp_max: int, dtype: DTypeLike = np.int8
+    value: ArrayLike, zero_point: int, clamp_min: int, clamp_max: int, dtype: type[np.int8 | np.uint8] = np.int8
 ) -> NDArray[np.integer]:
     """Add the zero point and clamp; ReLU and ReLU6 are clamps.
 
@@ -143,7 +143,7 @@ def narrow(
     ValueError
         If a bound or the zero point does not fit the format, or the bounds are crossed.
     """
-    info = np.iinfo(np.dtype(dtype))
+    info = np.iinfo(dtype)
     for name, number in (("Zero point", zero_point), ("Lower clamp", clamp_min), ("Upper clamp", clamp_max)):
         if not info.min <= number <= info.max:
             raise ValueError(f"{name} must fit {info.dtype}, not {number}")
