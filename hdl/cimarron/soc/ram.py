@@ -1,0 +1,106 @@
+"""Main memory with a port for the CPU and a wide one for the engine."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In
+
+from ..bus import wishbone
+from ..config import SocConfig
+from ..engine.ports import dma_signature
+from ..isa import RAM_BASE
+
+__all__ = ["Ram"]
+
+
+class Ram(wiring.Component):
+    """True dual-port memory, little-endian; neither port ever waits for the other.
+
+    The CPU port writes in one cycle and reads in two. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
+    the first takes one cycle, so that a cache line of 8 words arrives in 9. The DMA port takes one request per cycle
+    and answers it in the next: ``ack`` with the data, or ``err`` for a write and for an address outside the memory.
+    Bit 31 of its byte address is ignored. A read that meets a write to the same bytes returns the old ones.
+
+    In the generated Verilog the contents are the array ``memory`` (`Ram.array`) of the module whose name ends in
+    ``.ram`` (the name of this submodule): one element of ``weight_port_bits`` per DMA beat, byte 0 in bits 7..0.
+    A simulation loads and reads the memory there.
+
+    Parameters
+    ----------
+    config : SocConfig
+        Its ``ram_bytes`` and ``engine.weight_port_bits`` shape the memory.
+    init : bytes
+        Contents after configuration, from the first byte on; the rest is 0.
+
+    Members
+    -------
+    bus : In(wishbone.Signature(features={"cti", "bte"}))
+        Word addresses from the start of the memory.
+    dma : In(dma_signature(config.engine))
+
+    Raises
+    ------
+    ValueError
+        If the initial contents do not fit.
+    """
+
+    array = "memory"
+
+    def __init__(self, config: SocConfig, *, init: bytes = b"") -> None:
+        if len(init) > config.ram_bytes:
+            raise ValueError(f"Initial contents of {len(init)} bytes do not fit ram_bytes {config.ram_bytes}")
+        self._row_bytes = config.engine.port_bytes
+        self._rows = config.ram_bytes // self._row_bytes
+        self._init = bytes(init)
+        super().__init__(
+            {
+                "bus": In(
+                    wishbone.Signature(addr_width=(config.ram_bytes // 4 - 1).bit_length(), features={"cti", "bte"})
+                ),
+                "dma": In(dma_signature(config.engine)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        step = self._row_bytes
+        rows = [int.from_bytes(self._init[start : start + step], "little") for start in range(0, len(self._init), step)]
+        m.submodules.memory = array = memory.Memory(shape=8 * step, depth=self._rows, init=rows)
+        write = array.write_port(granularity=8)
+        read = array.read_port()
+        dma_read = array.read_port()
+
+        bus = self.bus
+        lane_bits = (step // 4 - 1).bit_length()
+        lane = bus.adr[:lane_bits]
+        address = Signal.like(bus.adr)
+        fetched = Signal()  # the read port holds the word at bus.adr
+        burst = Signal()
+        following = Signal.like(bus.adr)
+
+        m.d.comb += following.eq(bus.adr + 1)
+        with m.Switch(bus.bte):
+            for bte, wrap_bits in ((1, 2), (2, 3), (3, 4)):
+                with m.Case(bte):
+                    m.d.comb += following[wrap_bits:].eq(bus.adr[wrap_bits:])
+
+        m.d.comb += [
+            burst.eq(fetched & bus.stb & (bus.cti == 2)),
+            address.eq(Mux(burst, following, bus.adr)),
+            read.addr.eq(address >> lane_bits),
+            read.en.eq(bus.cyc & bus.stb & ~bus.we),
+            write.addr.eq(address >> lane_bits),
+            write.data.eq(bus.dat_w.replicate(step // 4)),
+            bus.dat_r.eq(read.data.word_select(lane, 32)),
+            bus.ack.eq(bus.cyc & bus.stb & (bus.we | fetched)),
+        ]
+        with m.If(bus.cyc & bus.stb & bus.we):
+            m.d.comb += write.en.word_select(lane, 4).eq(bus.sel)
+        m.d.sync += fetched.eq(bus.cyc & ~bus.we & Mux(bus.stb, ~fetched | burst, fetched))
+
+        dma = self.dma
+        row_bits = (self._rows - 1).bit_length()
+        inside = dma.adr[row_bits:-1] == RAM_BASE // step >> row_bits
+        request = dma.cyc & dma.stb
+        m.d.comb += [dma_read.addr.eq(dma.adr), dma_read.en.eq(request), dma.dat_r.eq(dma_read.data)]
+        m.d.sync += [dma.ack.eq(request & inside & ~dma.we), dma.err.eq(request & ~(inside & ~dma.we))]
+        return m
