@@ -10,8 +10,8 @@ from dataclasses import dataclass
 __all__ = [
     "ACT_WINDOW", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET",
     "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
-    "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Mailbox",
-    "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
+    "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Interrupt",
+    "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
     "Register", "c_header", "pack_job", "unpack_job",
 ]  # fmt: skip
 
@@ -102,6 +102,18 @@ class Event(enum.IntEnum):
 
 
 EVENT_SHIFT = 24
+
+
+class Interrupt(enum.IntEnum):
+    """Numbers of the CPU's interrupts: bits of its mask, CSR 0xBC0, and of what is pending, CSR 0xFC0.
+
+    All are levels. Bit 31 of the mask is not an interrupt: it enables the custom-0 instructions.
+    """
+
+    ENGINE = 0
+    BUS_ERROR = 1  #: an access that nobody answered, see `SystemRegister.BUS_ERROR`
+    UART = 2
+    TIMER = 3
 
 
 class EngineError(enum.IntEnum):
@@ -367,6 +379,7 @@ def c_header() -> str:
         "TIMER": TimerRegister,
         "SYSTEM": SystemRegister,
         "EVENT": Event,
+        "IRQ": Interrupt,
         "ENGINE_ERROR": EngineError,
         "OP": Opcode,
         "STEP": Step,
