@@ -47,7 +47,7 @@ class Requantiser(wiring.Component):
         TFLM: -31 to 30, left if positive. ONNX: exponent, ``scale = multiplier * 2**shift``.
     profile : In(1)
         `cimarron.isa.Profile`.
-    unsigned : In(1)
+    out_unsigned : In(1)
         The output format is uint8, otherwise int8.
     zero_point, clamp_min, clamp_max : In(8)
         Raw bits in the output's format; ``clamp_min <= clamp_max``. The zero point is added without overflow.
@@ -64,11 +64,16 @@ class Requantiser(wiring.Component):
     multiplier: In(32)
     shift: In(signed(8))
     profile: In(1)
-    unsigned: In(1)
+    out_unsigned: In(1)
     zero_point: In(8)
     clamp_min: In(8)
     clamp_max: In(8)
     value: Out(8)
+
+    @property
+    def unsigned(self) -> Signal:
+        """Same as ``out_unsigned``: a reserved word cannot name a port."""
+        return self.out_unsigned
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
@@ -150,7 +155,7 @@ class Requantiser(wiring.Component):
             scaled.eq(_negate_if(negative_7, Cat(magnitude, Const(0, 1)))),
         ]
 
-        unsigned_7 = delay(self.unsigned, self.latency - 1)
+        unsigned_7 = delay(self.out_unsigned, self.latency - 1)
 
         def number(raw: Value) -> Value:
             raw = delay(raw, self.latency - 1)
