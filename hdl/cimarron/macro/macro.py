@@ -1,0 +1,170 @@
+"""The compute-in-memory macro."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..config import MacroConfig
+from .adder_tree import AdderTree
+from .array import BitCellArray
+from .column_group import ColumnGroup
+from .format import FormatLayout, top_columns
+from .input_driver import InputDriver
+from .ports import OperationLayout, ResultLayout, WriteLayout
+from .shift_accumulator import ShiftAccumulator
+from .write_port import WritePort
+
+__all__ = ["Macro"]
+
+
+class Macro(wiring.Component):
+    """Digital compute-in-memory: ``y[j] = sum(x[i] * w[i, j])``, exactly.
+
+    Input driver, bit cells, adder trees, sum register, accumulators, result register. An operation of b-bit activations
+    takes b cycles and operations follow one another without a bubble; from the transfer on ``i_stream`` to
+    ``o_stream.valid`` it is ``latency + b - 1`` cycles. Each stage moves on as soon as the next one can take what it
+    holds, so a stalled ``o_stream`` stops the array without losing anything. Weights are written at one
+    row per cycle while another set computes.
+
+    Parameters
+    ----------
+    config : MacroConfig
+
+    Members
+    -------
+    write : In(stream.Signature(WriteLayout(config)))
+        Rows of weights. Waits while the addressed set is computing.
+    i_stream : In(stream.Signature(OperationLayout(config)))
+    o_stream : Out(stream.Signature(ResultLayout(config)))
+        One result per operation, in order.
+    plane : Out(1)
+        High in each cycle in which a bit plane goes through the array.
+    write_error : Out(1)
+        Pulses in the cycle after a write to a row, set or width that does not exist, which was dropped.
+    computing : Out(weight_sets)
+        Bit s is high while a plane in the array reads set s.
+    """
+
+    #: Cycles from an operation of one bit to its result: driver, sum register, accumulator, result register.
+    latency = InputDriver.latency + AdderTree.latency + 1 + ColumnGroup.latency
+
+    def __init__(self, config: MacroConfig):
+        self.config = config
+        super().__init__(
+            {
+                "write": In(stream.Signature(WriteLayout(config))),
+                "i_stream": In(stream.Signature(OperationLayout(config))),
+                "o_stream": Out(stream.Signature(ResultLayout(config))),
+                "plane": Out(1),
+                "write_error": Out(1),
+                "computing": Out(config.weight_sets),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.driver = driver = InputDriver(config)
+        m.submodules.write_port = write_port = WritePort(config)
+        m.submodules.array = array = BitCellArray(config)
+        m.submodules.tree = tree = AdderTree(rows=config.rows, words=config.words, bits=config.cell_bits)
+        m.submodules.counter = counter = AdderTree(rows=config.rows, words=1, bits=1)
+        m.submodules.input_sum = input_sum = ShiftAccumulator(config.count_bits + 1, config.input_sum_bits)
+        groups = [ColumnGroup(config) for _ in range(config.groups)]
+        for index, group in enumerate(groups):
+            m.submodules[f"group_{index}"] = group
+
+        connect(m, flipped(self.i_stream), driver.i_stream)
+        connect(m, flipped(self.write), write_port.i_stream)
+
+        plane = driver.o_stream.payload
+        sums = Signal(config.words * config.column_bits)
+        count = Signal(config.count_bits)
+        first, last, negative, error = Signal(), Signal(), Signal(), Signal()
+        sums_format = Signal(FormatLayout(config))
+        sums_valid, totals_valid = Signal(), Signal()
+        totals_error = Signal()
+        totals_width = Signal.like(sums_format.width)
+        take_plane, step, capture = Signal(), Signal(), Signal()
+
+        # Each stage is free when it is empty or its content moves on.
+        m.d.comb += [
+            capture.eq(totals_valid & (~self.o_stream.valid | self.o_stream.ready)),
+            step.eq(sums_valid & (~totals_valid | capture)),
+            driver.o_stream.ready.eq(~sums_valid | step),
+            take_plane.eq(driver.o_stream.valid & driver.o_stream.ready),
+            self.plane.eq(take_plane & ~plane.error),
+            self.computing.eq(Mux(driver.o_stream.valid & ~plane.error, 1 << plane.set, 0)),
+            self.write_error.eq(write_port.error),
+        ]
+
+        m.d.comb += [
+            write_port.computing.eq(self.computing),
+            array.enable.eq(write_port.enable),
+            array.row.eq(write_port.row),
+            array.data.eq(write_port.data),
+            array.set.eq(plane.set),
+            array.x.eq(plane.x),
+            tree.i.eq(array.products),
+            counter.i.eq(plane.x),
+        ]
+
+        # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
+        with m.If(step):
+            m.d.sync += sums_valid.eq(0)
+        with m.If(take_plane):
+            m.d.sync += [
+                sums_valid.eq(1),
+                sums.eq(Cat(tree.o[column :: config.words] for column in range(config.words))),
+                count.eq(counter.o),
+                first.eq(plane.first),
+                last.eq(plane.last),
+                negative.eq(plane.negative),
+                error.eq(plane.error),
+                sums_format.eq(Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]),
+            ]
+
+        tops = Signal(config.group_words)
+        masks = Array(top_columns(width, config.group_words) for width in range(len(config.weight_widths)))
+        m.d.comb += [
+            tops.eq(Mux(sums_format.signed, masks[sums_format.width], 0)),
+            input_sum.step.eq(step),
+            input_sum.first.eq(first),
+            input_sum.negative.eq(negative),
+            input_sum.i.eq(count),
+        ]
+        for index, group in enumerate(groups):
+            m.d.comb += [
+                group.step.eq(step),
+                group.first.eq(first),
+                group.negative.eq(negative),
+                group.count.eq(count),
+                group.tops.eq(tops),
+                group.capture.eq(capture),
+                group.width.eq(totals_width),
+            ]
+            for place in range(config.group_words):
+                column = index * config.group_words + place
+                m.d.comb += [
+                    group.sums[place].eq(sums.word_select(column, config.column_bits)),
+                    self.o_stream.payload.y[column].eq(group.y[place]),
+                ]
+
+        with m.If(capture):
+            m.d.sync += totals_valid.eq(0)
+        with m.If(step):
+            m.d.sync += [
+                totals_valid.eq(last),
+                totals_error.eq(error),
+                totals_width.eq(sums_format.width),
+            ]
+
+        with m.If(self.o_stream.ready):
+            m.d.sync += self.o_stream.valid.eq(0)
+        with m.If(capture):
+            m.d.sync += [
+                self.o_stream.valid.eq(1),
+                self.o_stream.payload.input_sum.eq(input_sum.acc),
+                self.o_stream.payload.error.eq(totals_error),
+            ]
+        return m
