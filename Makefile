@@ -1,0 +1,51 @@
+# Every target is one command that works without make, too. Only Python 3.11, make, perl and g++ must be there.
+
+PYTHON ?= python3
+PACKAGES = amaranth cimarron_sim cocotb onnxruntime pyright pytest ruff sklearn ziglang
+PRESENT := $(shell $(PYTHON) -c "import importlib.util as u; print(all(map(u.find_spec, '$(PACKAGES)'.split())))" 2>&1)
+
+# The active environment if it has every package, else one of our own.
+ifeq ($(PRESENT),True)
+PY := $(PYTHON)
+READY :=
+else
+PY := .venv/bin/python
+READY := .venv/ready
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help sim test verilog lint firmware waves bench clean
+
+help: ## list the targets
+	@awk -F ' ?## ' '/^[a-z]+:.*## /{sub(":.*", "", $$1); printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+sim: $(READY) ## run the digits on the simulated chip, or one bench: TB=macro SIM=icarus SEED=1 CASE=name WAVES=1
+	$(PY) $(if $(TB),tb/benches.py $(TB) --sim $(or $(SIM),verilator) $(if $(CASE),--case $(CASE)),examples/digits/run.py)
+
+test: $(READY) ## run every test; ARGS="-k macro" chooses
+	$(PY) -m pytest --junit-xml=build/test/results.xml $(ARGS)
+
+verilog: $(READY) ## write the Verilog of macro, engine and soc into build/verilog
+	$(PY) -m cimarron_sim verilog --top macro --top engine --top soc --config $(or $(CONFIG),default) -o build/verilog
+
+lint: $(READY) ## check style and types
+	$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m pyright --pythonpath $(PY)
+
+firmware: $(READY) ## rebuild the firmware's prebuilt image
+	$(PY) -m cimarron_sim.firmware.build
+
+waves: $(READY) ## record one inference as build/sim/digits.vcd
+	$(PY) examples/digits/run.py --samples 1 --trace build/sim/digits.vcd -o build/waves
+
+bench: $(READY) ## measure: one JSON per bench/*.py under build/bench
+	@set -e; for bench in bench/*.py; do echo "$(PY) $$bench"; $(PY) $$bench; done
+
+clean: ## remove what was built, but not the environment
+	rm -rf build dist .pytest_cache .ruff_cache
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed, this is ' + sys.version)"
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv/bin/python -m pip install --quiet --editable ".[oracle]" --group dev
+	touch $@

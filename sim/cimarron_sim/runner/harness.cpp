@@ -1,0 +1,338 @@
+// Runs inferences on the verilated system, as fast as one core can.
+//
+//     simulator REQUEST [TRACE.vcd]
+//
+// REQUEST is a file of little-endian 32-bit words (see `Request`) followed by the dumps, the firmware, the program image
+// and the inputs. Every result is one line of JSON on standard output, written at once: `boot`, `load`, then for each
+// sample `start`, one `job` per retired job and `done`, and at last `end`. A line `timeout` ends the run early. Memories
+// are loaded and read through the back door: no simulated cycle is spent on that.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "Vsoc.h"
+#include "isa.h"
+#include "verilated.h"
+#include "verilated_syms.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+struct Request {
+    uint32_t limit;           // cycles without an event before the run is given up
+    uint32_t cycles_per_bit;  // of the UART
+    uint32_t input_offset, input_bytes;
+    uint32_t output_offset, output_bytes;
+    uint32_t samples;
+    uint32_t dumps;
+    uint32_t firmware_bytes, image_bytes;
+};
+
+struct Dump {
+    uint32_t job, address, bytes;
+};
+
+[[noreturn]] void fail(const std::string& sentence) {
+    std::fprintf(stderr, "%s\n", sentence.c_str());
+    std::exit(3);
+}
+
+// An array of the design, wherever it is in the hierarchy. Its elements lie one after the other, low byte first.
+const VerilatedVar* find_array(VerilatedContext& context, const std::string& name) {
+    const VerilatedVar* found = nullptr;
+    for (const auto& scope : *context.scopeNameMap()) {
+        const VerilatedVar* variable = scope.second->varFind(name.c_str());
+        if (variable && found) fail("the design has more than one public array " + name);
+        if (variable) found = variable;
+    }
+    return found;
+}
+
+uint8_t* bytes_of(const VerilatedVar* variable) { return static_cast<uint8_t*>(variable->datap()); }
+
+// The activation buffer: byte a lies in lane a % lanes at a / lanes.
+class ActBuffer {
+public:
+    explicit ActBuffer(VerilatedContext& context) {
+        while (const VerilatedVar* lane = find_array(context, "lane" + std::to_string(lanes.size()))) {
+            lanes.push_back(bytes_of(lane));
+            bytes += lane->totalSize();
+        }
+    }
+
+    void print(const Dump& dump) const {
+        if (uint64_t{dump.address} + dump.bytes > bytes) fail("a dump lies outside the activation buffer");
+        for (uint32_t i = 0; i < dump.bytes; ++i) {
+            const uint32_t address = dump.address + i;
+            std::printf("%02x", lanes[address % lanes.size()][address / lanes.size()]);
+        }
+    }
+
+private:
+    std::vector<uint8_t*> lanes;
+    uint64_t bytes = 0;
+};
+
+// Eight data bits, no parity: samples each bit in its middle.
+class UartReceiver {
+public:
+    explicit UartReceiver(uint32_t cycles_per_bit) : cycles_per_bit{cycles_per_bit} {}
+
+    void step(bool line) {
+        if (!receiving) {
+            if (!line) {
+                receiving = true;
+                bit = 0;
+                wait = cycles_per_bit + cycles_per_bit / 2;
+            }
+            return;
+        }
+        if (--wait) return;
+        wait = cycles_per_bit;
+        if (bit < 8) {
+            byte = static_cast<uint8_t>(byte >> 1 | line << 7);
+            ++bit;
+            return;
+        }
+        receiving = false;
+        text.push_back(static_cast<char>(byte));
+    }
+
+    std::string text;
+
+private:
+    const uint32_t cycles_per_bit;
+    bool receiving = false;
+    uint32_t wait = 0, bit = 0;
+    uint8_t byte = 0;
+};
+
+class System {
+public:
+    System(const Request& request, std::vector<Dump> dumps, const char* trace_path)
+        : request{request}, dumps{std::move(dumps)}, top{&context, "TOP"}, uart{request.cycles_per_bit} {
+#if VM_TRACE
+        context.traceEverOn(true);
+        if (trace_path) {
+            top.trace(&trace, 99);
+            trace.open(trace_path);
+        }
+#else
+        if (trace_path) fail("this simulator was built without waveforms");
+#endif
+        top.uart_rx = 1;
+        top.rst = 1;
+        top.eval();
+        const VerilatedVar* memory = find_array(context, "memory");
+        if (!memory) fail("the design has no public array memory");
+        ram = bytes_of(memory);
+        ram_bytes = memory->totalSize();
+        act_buffer = new ActBuffer{context};
+    }
+
+    ~System() {
+        delete act_buffer;
+        top.final();
+#if VM_TRACE
+        trace.close();
+#endif
+    }
+
+    void write(uint64_t offset, const void* source, uint64_t bytes) {
+        if (offset + bytes > ram_bytes) fail("the request does not fit the main memory");
+        std::memcpy(ram + offset, source, bytes);
+    }
+
+    uint32_t mailbox(uint32_t offset) const {
+        uint32_t value;
+        std::memcpy(&value, ram + MAILBOX_OFFSET + offset, sizeof value);
+        return value;
+    }
+
+    void command(uint32_t code) { write(MAILBOX_OFFSET + MAILBOX_COMMAND, &code, sizeof code); }
+
+    void print_memory(uint64_t offset, uint64_t bytes) const {
+        if (offset + bytes > ram_bytes) fail("the request does not fit the main memory");
+        for (uint64_t i = 0; i < bytes; ++i) std::printf("%02x", ram[offset + i]);
+    }
+
+    void reset() {
+        for (int i = 0; i < 4; ++i) cycle();
+        top.rst = 0;
+    }
+
+    // Runs until the firmware announces `event`; returns its argument, or false in `arrived` if it never comes.
+    uint32_t wait(uint32_t event, bool& arrived) {
+        for (uint64_t end = cycles + request.limit; cycles < end;) {
+            if (cycle() && top_event >> EVENT_SHIFT == event) {
+                arrived = true;
+                return top_event & ((1u << EVENT_SHIFT) - 1);
+            }
+        }
+        arrived = false;
+        return 0;
+    }
+
+    void start_sample(uint32_t index) {
+        sample = index;
+        job = 0;
+        busy = top.monitor__busy;
+        std::printf("{\"kind\": \"start\", \"sample\": %u, \"cycle\": %llu, ", sample, count());
+        print_counters();
+        std::printf("}\n");
+    }
+
+    unsigned long long count() const { return cycles; }
+    const std::string& uart_text() const { return uart.text; }
+
+private:
+    // One clock cycle; true if the firmware announced something in it.
+    bool cycle() {
+        top.clk = 0;
+        top.eval();
+        record();
+        const bool announced = top.event_valid;
+        top_event = top.event;
+        uart.step(top.uart_tx);
+        // A clear between jobs restarts the counters, and with them the differences.
+        if (top.monitor__busy < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
+        busy = top.monitor__busy;
+        if (top.monitor__retired) print_job();
+        top.clk = 1;
+        top.eval();
+        record();
+        ++cycles;
+        return announced;
+    }
+
+    void record() {
+#if VM_TRACE
+        if (trace.isOpen()) trace.dump(time++);
+#endif
+    }
+
+    void print_counters() const {
+        std::printf("\"busy\": %u, \"compute\": %u, \"stall_input\": %u, \"stall_weights\": %u, \"stall_output\": %u, "
+                    "\"operations\": %u",
+                    top.monitor__busy, top.monitor__compute, top.monitor__stall_input, top.monitor__stall_weights,
+                    top.monitor__stall_output, top.monitor__operations);
+    }
+
+    void print_job() {
+        std::printf("{\"kind\": \"job\", \"sample\": %u, \"job\": %u, \"cycle\": %llu, ", sample, job, count());
+        print_counters();
+        std::printf(", \"dumps\": [");
+        const char* separator = "";
+        for (const Dump& dump : dumps) {
+            if (dump.job != job) continue;
+            std::printf("%s\"", separator);
+            act_buffer->print(dump);
+            std::printf("\"");
+            separator = ", ";
+        }
+        std::printf("]}\n");
+        ++job;
+    }
+
+    const Request request;
+    const std::vector<Dump> dumps;
+    VerilatedContext context;
+    Vsoc top;
+    UartReceiver uart;
+    ActBuffer* act_buffer = nullptr;
+    uint8_t* ram = nullptr;
+    uint64_t ram_bytes = 0;
+    uint64_t cycles = 0;
+    uint32_t top_event = 0;
+    uint32_t busy = 0;
+    uint32_t sample = 0;
+    uint32_t job = 0;
+#if VM_TRACE
+    VerilatedVcdC trace;
+    uint64_t time = 0;
+#endif
+};
+
+void print_status(const System& system, const char* kind, uint32_t status) {
+    std::printf("{\"kind\": \"%s\", \"cycle\": %llu, \"status\": %u, \"info\": %u, \"address\": %u, \"step\": %u", kind,
+                system.count(), status, system.mailbox(MAILBOX_INFO), system.mailbox(MAILBOX_ADDRESS),
+                system.mailbox(MAILBOX_STEP));
+}
+
+// Waits for the answer to a command and prints it, up to the closing brace; false if it never came.
+bool answer(System& system, const char* kind, uint32_t event, uint32_t& status) {
+    bool arrived = false;
+    status = system.wait(event, arrived);
+    if (arrived) {
+        print_status(system, kind, status);
+    } else {
+        print_status(system, "timeout", system.mailbox(MAILBOX_STATUS));
+        std::printf(", \"waiting\": \"%s\"}\n", kind);
+    }
+    return arrived;
+}
+
+void run(System& system, const Request& request, const char* image, const char* inputs) {
+    uint32_t status = 0;
+    system.reset();
+    if (!answer(system, "boot", EVENT_READY, status)) return;
+    std::printf("}\n");
+    if (!request.image_bytes) return;
+    system.write(PROGRAM_OFFSET, image, request.image_bytes);
+    system.command(COMMAND_LOAD);
+    if (!answer(system, "load", EVENT_READY, status)) return;
+    std::printf("}\n");
+    for (uint32_t sample = 0; sample < request.samples && status == STATUS_OK; ++sample) {
+        system.write(PROGRAM_OFFSET + request.input_offset, inputs + uint64_t{sample} * request.input_bytes,
+                     request.input_bytes);
+        system.start_sample(sample);
+        system.command(COMMAND_RUN);
+        if (!answer(system, "done", EVENT_DONE, status)) return;
+        std::printf(", \"sample\": %u, \"firmware_cycles\": %llu, \"output\": \"", sample,
+                    static_cast<unsigned long long>(system.mailbox(MAILBOX_CYCLES_HIGH)) << 32 |
+                        system.mailbox(MAILBOX_CYCLES_LOW));
+        system.print_memory(PROGRAM_OFFSET + request.output_offset, request.output_bytes);
+        std::printf("\"}\n");
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 2 || argc > 3) fail("usage: simulator REQUEST [TRACE.vcd]");
+    std::ifstream file{argv[1], std::ios::binary};
+    const std::vector<char> bytes{std::istreambuf_iterator<char>{file}, {}};
+    Request request;
+    if (bytes.size() < sizeof request) fail("the request is too short");
+    std::memcpy(&request, bytes.data(), sizeof request);
+    const uint64_t dump_bytes = uint64_t{request.dumps} * sizeof(Dump);
+    if (bytes.size() != sizeof request + dump_bytes + request.firmware_bytes + request.image_bytes +
+                            uint64_t{request.samples} * request.input_bytes) {
+        fail("the request has another size than its header says");
+    }
+    const char* cursor = bytes.data() + sizeof request;
+    std::vector<Dump> dumps(request.dumps);
+    std::memcpy(dumps.data(), cursor, dump_bytes);
+    const char* firmware = cursor + dump_bytes;
+    const char* image = firmware + request.firmware_bytes;
+
+    std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
+    System system{request, dumps, argc > 2 ? argv[2] : nullptr};
+    system.write(0, firmware, request.firmware_bytes);
+    const auto begin = std::chrono::steady_clock::now();
+    run(system, request, image, image + request.image_bytes);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    std::printf("{\"kind\": \"end\", \"cycle\": %llu, \"seconds\": %.6f, \"uart\": \"", system.count(), elapsed.count());
+    for (const char character : system.uart_text()) std::printf("%02x", static_cast<unsigned char>(character));
+    std::printf("\"}\n");
+    return 0;
+}
