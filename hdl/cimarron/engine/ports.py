@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from ..bus import wishbone
 from ..config import EngineConfig
 from ..isa import ACT_WINDOW
+from .counters import COUNTERS
 
 __all__ = ["CommandLayout", "CommandSignature", "MonitorSignature", "bus_signature", "dma_signature"]
 
@@ -35,8 +36,7 @@ class MonitorSignature(wiring.Signature):
     """
 
     def __init__(self) -> None:
-        counters = ("busy", "compute", "stall_input", "stall_weights", "stall_output", "operations")
-        super().__init__({"retired": Out(1), "error": Out(1), **{name: Out(32) for name in counters}})
+        super().__init__({"retired": Out(1), "error": Out(1), **{name: Out(32) for name in COUNTERS}})
 
 
 def bus_signature() -> wishbone.Signature:

@@ -1,0 +1,99 @@
+"""Activation buffer: on-chip bytes, read and written in windows of any alignment."""
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import EngineConfig
+
+__all__ = ["ActBuffer", "ReadSignature", "WriteSignature"]
+
+
+class ReadSignature(wiring.Signature):
+    """One window of ``act_port_bytes`` per cycle.
+
+    In a cycle with ``enable``, byte ``addr + i`` is asked for; from the next cycle on, until the next ``enable``, it is
+    ``data[(align + i) % act_port_bytes]``. Addresses wrap at the end of the buffer.
+    """
+
+    def __init__(self, config: EngineConfig):
+        port = config.act_port_bytes
+        super().__init__(
+            {
+                "enable": Out(1),
+                "addr": Out(config.act_addr_bits),
+                "align": Out(range(port)),
+                "data": In(data.ArrayLayout(8, port)),
+            }
+        )
+
+
+class WriteSignature(wiring.Signature):
+    """One window of ``act_port_bytes`` per cycle: byte ``addr + i`` becomes ``data[i]`` if ``mask[i]``."""
+
+    def __init__(self, config: EngineConfig):
+        port = config.act_port_bytes
+        super().__init__(
+            {
+                "mask": Out(port),
+                "addr": Out(config.act_addr_bits),
+                "data": Out(data.ArrayLayout(8, port)),
+            }
+        )
+
+
+class ActBuffer(wiring.Component):
+    """``act_port_bytes`` byte-wide memories side by side.
+
+    Byte address a lives in memory ``lane<a % act_port_bytes>`` at ``a // act_port_bytes``. A window that
+    starts at lane k takes the lanes below k from the next line, so each lane has an address of its own
+    and a rotator puts the bytes in order. A read in the cycle of a write returns the old bytes.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__({"read": In(ReadSignature(config)), "write": In(WriteSignature(config))})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        port = self.config.act_port_bytes
+        shift = (port - 1).bit_length()
+
+        read_lane = self.read.addr[:shift]
+        read_line = self.read.addr[shift:]
+        write_lane = self.write.addr[:shift]
+        write_line = self.write.addr[shift:]
+        next_read_line = Signal.like(read_line)
+        next_write_line = Signal.like(write_line)
+        rotation = Signal(shift)
+        m.d.comb += [next_read_line.eq(read_line + 1), next_write_line.eq(write_line + 1)]
+        with m.If(self.read.enable):
+            m.d.sync += rotation.eq(read_lane - self.read.align)
+
+        stored = []
+        for lane in range(port):
+            memory = Memory(shape=8, depth=self.config.act_buffer_bytes // port, init=[])
+            m.submodules[f"lane{lane}"] = memory
+            source = Signal(shift, name=f"source{lane}")
+            read = memory.read_port()
+            write = memory.write_port()
+            m.d.comb += [
+                read.en.eq(self.read.enable),
+                read.addr.eq(read_line),
+                source.eq(lane - write_lane),
+                write.en.eq(self.write.mask.bit_select(source, 1)),
+                write.addr.eq(write_line),
+                write.data.eq(self.write.data[source]),
+            ]
+            with m.If(lane < read_lane):
+                m.d.comb += read.addr.eq(next_read_line)
+            with m.If(lane < write_lane):
+                m.d.comb += write.addr.eq(next_write_line)
+            stored.append(read.data)
+
+        lanes = Array(stored)
+        for index in range(port):
+            select = Signal(shift, name=f"select{index}")
+            m.d.comb += [select.eq(rotation + index), self.read.data[index].eq(lanes[select])]
+        return m

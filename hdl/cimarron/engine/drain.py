@@ -1,0 +1,244 @@
+"""From macro results to outputs: partial sums, bias, requantisation, store."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import EngineConfig
+from ..isa import Opcode, OutFormat
+from ..macro.ports import ResultLayout
+from .act_buffer import WriteSignature
+from .job import JOB_LAYOUTS
+from .params import RecordLayout
+from .requantiser import Requantiser
+
+__all__ = ["Drain"]
+
+
+class Drain(wiring.Component):
+    """Takes each result apart into beats of ``lanes`` outputs, one beat per cycle.
+
+    While a layer goes through its row tiles, outputs are summed up in the psum memory (32 bits, wrapping); the
+    last row tile's beats get their bias, are requantised and written to the activation buffer. A result is released
+    with its last beat, so results of n outputs follow one another every ``ceil(n / lanes)`` cycles.
+
+    Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low.
+
+    ``set_done`` pulses when the macro has delivered the last result of a row tile, ``bank_done`` when the records of a
+    word tile have been used for the last time, ``done`` in the cycle of the job's last write.
+    """
+
+    #: Cycles from a beat's selection to its write.
+    latency = 2 + Requantiser.latency + 1
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        words = config.macro.words
+        super().__init__(
+            {
+                "job": In(JOB_LAYOUTS[Opcode.MAC]),
+                "start": In(1),
+                "outputs": In(range(words + 1)),
+                "stride": In(range(config.macro.group_words + 1)),
+                "i_stream": In(stream.Signature(ResultLayout(config.macro))),
+                "bank": Out(1),
+                "beat": Out(range(max(2, words // config.lanes))),
+                "param_enable": Out(1),
+                "records": In(data.ArrayLayout(RecordLayout(), config.lanes)),
+                "write": Out(WriteSignature(config)),
+                "advance": In(1),
+                "set_done": Out(1),
+                "bank_done": Out(1),
+                "done": Out(1),
+                "bad_address": Out(1),
+                "address": Out(32),
+                "psum_overflow": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        macro = config.macro
+        lanes = config.lanes
+        job = self.job
+        advance = self.advance
+        depth = config.psum_entries // lanes
+        result = self.i_stream.payload
+
+        # Where the beat at hand stands: output, pixel, tile.
+        left = Signal.like(self.outputs)
+        beat = Signal.like(self.beat)
+        slot = Signal(range(macro.words))
+        column = Signal(16)
+        line = Signal(16)
+        row_tile = Signal(16)
+        word_tile = Signal(16)
+        bank = Signal()
+        psum_addr = Signal(range(depth + 1))
+        tile_addr = Signal(32)
+        pixel_addr = Signal(32)
+        addr = Signal(32)
+
+        fire = self.i_stream.valid & advance
+        last_beat = left <= lanes
+        last_column = column + 1 == job.out_width
+        last_line = line + 1 == job.out_height
+        last_row_tile = row_tile + 1 == job.row_tiles
+        last_word_tile = word_tile + 1 == job.word_tiles
+        beat_step = Signal(range(4 * lanes + 1))
+        m.d.comb += [
+            beat_step.eq(Mux(job.out_format == OutFormat.INT32, 4 * lanes, lanes)),
+            self.i_stream.ready.eq(advance & last_beat),
+            self.bank.eq(bank),
+            self.beat.eq(beat),
+            self.param_enable.eq(advance),
+        ]
+
+        def begin_result(next_pixel_addr, count):
+            m.d.sync += [
+                beat.eq(0),
+                slot.eq(0),
+                left.eq(count),
+                pixel_addr.eq(next_pixel_addr),
+                addr.eq(next_pixel_addr),
+            ]
+
+        tile_outputs = Mux(last_word_tile, job.last_words, self.outputs)
+        with m.If(self.start):
+            m.d.sync += [column.eq(0), line.eq(0), row_tile.eq(0), word_tile.eq(0), psum_addr.eq(0)]
+            m.d.sync += tile_addr.eq(job.out_base)
+            begin_result(job.out_base, Mux(job.word_tiles == 1, job.last_words, self.outputs))
+        with m.Elif(fire):
+            m.d.sync += psum_addr.eq(psum_addr + 1)
+            with m.If(~last_beat):
+                m.d.sync += [
+                    beat.eq(beat + 1),
+                    slot.eq(slot + lanes * self.stride),
+                    left.eq(left - lanes),
+                    addr.eq(addr + beat_step),
+                ]
+            with m.Elif(~(last_column & last_line)):
+                begin_result(pixel_addr + job.out_pixel_step, tile_outputs)
+                m.d.sync += column.eq(column + 1)
+                with m.If(last_column):
+                    m.d.sync += [column.eq(0), line.eq(line + 1)]
+            with m.Else():
+                m.d.comb += self.set_done.eq(1)
+                m.d.sync += [column.eq(0), line.eq(0), psum_addr.eq(0)]
+                with m.If(~last_row_tile):
+                    begin_result(tile_addr, tile_outputs)
+                    m.d.sync += row_tile.eq(row_tile + 1)
+                with m.Else():
+                    next_tile = tile_addr + job.out_tile_step
+                    begin_result(next_tile, Mux(word_tile + 2 == job.word_tiles, job.last_words, self.outputs))
+                    m.d.sync += [tile_addr.eq(next_tile), row_tile.eq(0), word_tile.eq(word_tile + 1), bank.eq(~bank)]
+                    m.d.comb += self.bank_done.eq(1)
+
+        # Select: one output per lane.
+        values = data.ArrayLayout(signed(32), lanes)
+        control = data.StructLayout({"addr": 32, "mask": lanes, "last": 1})
+        s_valid = Signal()
+        s_value = Signal(values)
+        s_first = Signal()
+        s_final = Signal()
+        s_psum_addr = Signal(range(depth))
+        s_control = Signal(control)
+        elements = Array(result.y[index] for index in range(macro.words))
+        with m.If(advance):
+            m.d.sync += [
+                s_valid.eq(self.i_stream.valid),
+                s_first.eq(row_tile == 0),
+                s_final.eq(last_row_tile),
+                s_psum_addr.eq(psum_addr),
+                s_control.addr.eq(addr),
+                s_control.mask.eq(Cat(left > lane for lane in range(lanes))),
+                s_control.last.eq(last_beat & last_column & last_line & last_row_tile & last_word_tile),
+            ]
+            for lane in range(lanes):
+                # A fused result sits at its lowest column, so lanes are `stride` elements apart.
+                element = Signal(range(macro.words), name=f"element{lane}")
+                m.d.comb += element.eq(slot + lane * self.stride)
+                m.d.sync += s_value[lane].eq(elements[element])
+        kept = (job.row_tiles != 1) & self.i_stream.valid & advance
+        m.d.comb += self.psum_overflow.eq(kept & (psum_addr >= depth))
+
+        # Sum: what the earlier row tiles left. A beat may need what the beat right before it leaves.
+        m.submodules.psum = psum = Memory(shape=32 * lanes, depth=depth, init=[])
+        psum_write = psum.write_port()
+        psum_read = psum.read_port(transparent_for=[psum_write])
+        total = Signal(values)
+        before = data.View(values, psum_read.data)
+        m.d.comb += [
+            psum_read.en.eq(advance),
+            psum_read.addr.eq(psum_addr),
+            psum_write.en.eq(advance & s_valid & ~s_final),
+            psum_write.addr.eq(s_psum_addr),
+            psum_write.data.eq(total.as_value()),
+        ]
+        for lane in range(lanes):
+            m.d.comb += total[lane].eq(s_value[lane] + Mux(s_first, 0, before[lane]))
+
+        # Bias.
+        b_valid = Signal()
+        b_value = Signal(values)
+        b_records = Signal(self.records.shape())
+        b_control = Signal(control)
+        with m.If(advance):
+            m.d.sync += [b_valid.eq(s_valid & s_final), b_control.eq(s_control), b_records.eq(self.records)]
+            for lane in range(lanes):
+                m.d.sync += b_value[lane].eq(total[lane] + self.records[lane].bias)
+
+        # Requantise; the 32-bit value travels alongside.
+        travels = data.StructLayout({"valid": 1, "control": control, "value": values})
+        delayed = Signal(travels)
+        m.d.comb += [delayed.valid.eq(b_valid), delayed.control.eq(b_control), delayed.value.eq(b_value)]
+        for stage in range(Requantiser.latency):
+            following = Signal(travels, name=f"delay{stage}")
+            with m.If(advance):
+                m.d.sync += following.eq(delayed)
+            delayed = following
+        scaled = []
+        for lane in range(lanes):
+            m.submodules[f"requantiser{lane}"] = requantiser = Requantiser()
+            record = b_records[lane]
+            m.d.comb += [
+                requantiser.enable.eq(advance),
+                requantiser.acc.eq(b_value[lane]),
+                requantiser.multiplier.eq(record.multiplier),
+                requantiser.shift.eq(record.shift),
+                requantiser.profile.eq(job.profile),
+                requantiser.unsigned.eq(job.out_format == OutFormat.UINT8),
+                requantiser.zero_point.eq(job.out_zero_point),
+                requantiser.clamp_min.eq(job.clamp_min),
+                requantiser.clamp_max.eq(job.clamp_max),
+            ]
+            scaled.append(requantiser.value)
+
+        # Store.
+        w_valid = Signal()
+        w_mask = Signal(config.act_port_bytes)
+        w_data = Signal(config.act_port_bytes * 8)
+        w_addr = Signal(32)
+        w_last = Signal()
+        with m.If(advance):
+            m.d.sync += [w_valid.eq(delayed.valid), w_addr.eq(delayed.control.addr), w_last.eq(delayed.control.last)]
+            with m.If(job.out_format == OutFormat.INT32):
+                m.d.sync += [
+                    w_data.eq(delayed.value.as_value()),
+                    w_mask.eq(Cat(delayed.control.mask[lane].replicate(4) for lane in range(lanes))),
+                ]
+            with m.Else():
+                m.d.sync += [w_data.eq(Cat(scaled)), w_mask.eq(delayed.control.mask)]
+        top = Signal(33)
+        m.d.comb += [
+            self.write.addr.eq(w_addr),
+            self.write.data.as_value().eq(w_data),
+            self.write.mask.eq(Mux(w_valid & advance & ~self.bad_address, w_mask, 0)),
+            self.done.eq(w_valid & advance & w_last),
+            top.eq(w_addr + Mux(job.out_format == OutFormat.INT32, 4, 1)),
+            self.address.eq(w_addr),
+            self.bad_address.eq(w_valid & (top > config.act_buffer_bytes)),
+        ]
+        return m

@@ -1,0 +1,193 @@
+"""The engine: keeps the macro busy, alone, out of a queue."""
+
+from amaranth.hdl import Module, Mux, ResetInserter
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..config import EngineConfig
+from ..isa import EngineError
+from ..macro.macro import Macro
+from .act_buffer import ActBuffer
+from .counters import COUNTERS, Counters
+from .drain import Drain
+from .feeder import Feeder
+from .gather import Gather
+from .loader import Loader
+from .params import ParamBuffer
+from .ports import CommandSignature, MonitorSignature, bus_signature, dma_signature
+from .queue import JobQueue
+from .registers import Registers
+from .sequencer import Sequencer
+from .window import Window
+
+__all__ = ["Engine"]
+
+
+class Engine(wiring.Component):
+    """Executes job descriptors (`cimarron.isa`) with one macro.
+
+    Three parts work at the same time, each as far ahead as its inputs allow: the loader fills idle weight sets
+    from memory, the gather turns the activation buffer into vectors, the drain turns results into outputs. The
+    feeder between gather and macro waits for the weights; the macro's own handshake carries back-pressure from
+    the drain.
+
+    Members
+    -------
+    bus : In(bus_signature())
+        Registers and activation buffer, for any host.
+    command : In(CommandSignature())
+        Custom instructions.
+    dma : Out(dma_signature(config))
+        Memory that holds weights and inputs.
+    irq : Out(1)
+        See `cimarron.isa.Register.IRQ_ENABLE`.
+    monitor : Out(MonitorSignature())
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "bus": In(bus_signature()),
+                "command": In(CommandSignature()),
+                "dma": Out(dma_signature(config)),
+                "irq": Out(1),
+                "monitor": Out(MonitorSignature()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.registers = registers = Registers(config)
+        m.submodules.window = window = Window(config)
+        m.submodules.counters = counters = Counters()
+        m.submodules.act_buffer = act_buffer = ActBuffer(config)
+        m.submodules.params = params = ParamBuffer(config)
+
+        def resettable(part):
+            """An error, or software, puts every part that holds work back to its initial state."""
+            return ResetInserter(registers.abort)(part)
+
+        queue, sequencer, loader = JobQueue(config), Sequencer(config), Loader(config)
+        gather, feeder, macro, drain = Gather(config), Feeder(config), Macro(config.macro), Drain(config)
+        m.submodules.queue = resettable(queue)
+        m.submodules.sequencer = resettable(sequencer)
+        m.submodules.loader = resettable(loader)
+        m.submodules.gather = resettable(gather)
+        m.submodules.feeder = resettable(feeder)
+        m.submodules.macro = resettable(macro)
+        m.submodules.drain = resettable(drain)
+
+        connect(m, flipped(self.command), registers.command)
+        connect(m, registers.jobs, queue.i_stream)
+        connect(m, queue.o_stream, sequencer.i_stream)
+        connect(m, flipped(self.dma), loader.dma)
+        connect(m, gather.o_stream, feeder.i_stream)
+        connect(m, feeder.o_stream, macro.i_stream)
+        connect(m, macro.o_stream, drain.i_stream)
+        connect(m, loader.weights, macro.write)
+        connect(m, counters.counts, registers.counts)
+
+        # The upper half of the window is the activation buffer.
+        upper = self.bus.adr[-1]
+        for target, selected in ((registers.bus, ~upper), (window.bus, upper)):
+            m.d.comb += [
+                target.adr.eq(self.bus.adr),
+                target.dat_w.eq(self.bus.dat_w),
+                target.sel.eq(self.bus.sel),
+                target.we.eq(self.bus.we),
+                target.cyc.eq(self.bus.cyc & selected),
+                target.stb.eq(self.bus.stb & selected),
+            ]
+        m.d.comb += [
+            self.bus.ack.eq(Mux(upper, window.bus.ack, registers.bus.ack)),
+            self.bus.dat_r.eq(Mux(upper, window.bus.dat_r, registers.bus.dat_r)),
+        ]
+
+        m.d.comb += [
+            loader.job.eq(sequencer.next_mac),
+            loader.load.eq(sequencer.next_load),
+            loader.width.eq(sequencer.next_width),
+            loader.outputs.eq(sequencer.next_outputs),
+            loader.start_mac.eq(sequencer.start_mac),
+            loader.start_load.eq(sequencer.start_load),
+            sequencer.loader_ready.eq(loader.ready),
+            sequencer.loading.eq(loader.loading),
+            sequencer.load_done.eq(loader.load_done),
+            loader.set_done.eq(drain.set_done),
+            loader.bank_done.eq(drain.bank_done),
+            params.write.eq(loader.record_write),
+            params.write_bank.eq(loader.record_bank),
+            params.write_index.eq(loader.record_index),
+            params.write_record.eq(loader.record),
+            params.enable.eq(drain.param_enable),
+            params.bank.eq(drain.bank),
+            params.beat.eq(drain.beat),
+            drain.records.eq(params.records),
+            drain.outputs.eq(sequencer.outputs),
+            drain.stride.eq(sequencer.stride),
+            sequencer.done.eq(drain.done),
+            feeder.computing.eq(sequencer.computing),
+            feeder.tile_ready.eq(loader.tile_ready),
+            feeder.plane.eq(macro.plane),
+        ]
+        for part in (gather, feeder, drain):
+            m.d.comb += [part.job.eq(sequencer.job), part.start.eq(sequencer.start)]
+
+        # Ports of the activation buffer: the bus first, then whatever job there is.
+        m.d.comb += [
+            window.hold.eq(gather.hold),
+            gather.steal.eq(window.steal_read),
+            gather.read.data.eq(act_buffer.read.data),
+            window.read.data.eq(act_buffer.read.data),
+            drain.advance.eq(~window.steal_write),
+            loader.act_advance.eq(~window.steal_write),
+        ]
+        read, write = act_buffer.read, act_buffer.write
+        for granted, source in ((window.steal_read, window.read), (~window.steal_read, gather.read)):
+            with m.If(granted):
+                m.d.comb += [read.enable.eq(source.enable), read.addr.eq(source.addr), read.align.eq(source.align)]
+        with m.If(window.steal_write):
+            m.d.comb += [write.mask.eq(window.write.mask), write.addr.eq(window.write.addr)]
+            m.d.comb += write.data.eq(window.write.data)
+        with m.Elif(loader.loading):
+            m.d.comb += [write.mask.eq(loader.act_write.mask), write.addr.eq(loader.act_write.addr)]
+            m.d.comb += write.data.eq(loader.act_write.data)
+        with m.Else():
+            m.d.comb += [write.mask.eq(drain.write.mask), write.addr.eq(drain.write.addr)]
+            m.d.comb += write.data.eq(drain.write.data)
+
+        failures = [
+            (sequencer.failed, sequencer.failure.code, sequencer.failure.info),
+            (loader.bad_address, EngineError.BAD_MEMORY_ADDRESS, loader.address),
+            (gather.bad_address, EngineError.BAD_ACT_ADDRESS, gather.address),
+            (drain.bad_address, EngineError.BAD_ACT_ADDRESS, drain.address),
+            (window.bad_address, EngineError.BAD_ACT_ADDRESS, window.address),
+            (gather.bad_shape, EngineError.BAD_SHAPE, gather.shape_word),
+            (drain.psum_overflow, EngineError.PSUM_OVERFLOW, sequencer.job.psum_entries),
+            (macro.o_stream.valid & macro.o_stream.payload.error, EngineError.BAD_WIDTH, sequencer.job.as_value()[:32]),
+        ]
+        for index, (failed, code, info) in enumerate(failures):
+            with m.If(failed) if index == 0 else m.Elif(failed):
+                m.d.comb += [registers.failed.eq(1), registers.failure.code.eq(code), registers.failure.info.eq(info)]
+
+        busy = queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
+        m.d.comb += [
+            registers.busy.eq(busy),
+            registers.waiting.eq(sequencer.jobs),
+            registers.free.eq(queue.free),
+            registers.retired.eq(sequencer.retired),
+            counters.clear.eq(registers.clear),
+            counters.events.busy.eq(busy),
+            counters.events.compute.eq(macro.plane),
+            counters.events.stall_input.eq(feeder.stall_input),
+            counters.events.stall_weights.eq(feeder.stall_weights),
+            counters.events.stall_output.eq(feeder.stall_output),
+            counters.events.operations.eq(macro.o_stream.valid & macro.o_stream.ready),
+            self.irq.eq(registers.irq),
+            self.monitor.retired.eq(sequencer.retired),
+            self.monitor.error.eq(registers.error),
+        ]
+        m.d.comb += [getattr(self.monitor, name).eq(getattr(counters.counts, name)) for name in COUNTERS]
+        return m

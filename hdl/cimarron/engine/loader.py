@@ -1,0 +1,260 @@
+"""Weight loader: streams weights, requantisation records and inputs out of memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..config import EngineConfig
+from ..isa import Opcode
+from ..macro.ports import WriteLayout
+from .act_buffer import WriteSignature
+from .job import JOB_LAYOUTS
+from .params import RecordLayout
+from .ports import dma_signature
+
+__all__ = ["Loader"]
+
+
+class Loader(wiring.Component):
+    """Runs ahead of the computation, one tile after the other, as far as free weight sets allow.
+
+    A MAC job's weight stream (see `cimarron.isa`) is contiguous, so one address counts through it: one memory
+    beat per cycle. A tile's rows are requested when a set is free, a word tile's records when one of the
+    two banks is; both free up in order, by ``set_done`` and ``bank_done``. ``tile_ready`` pulses in the cycle in
+    which the last row of a set is written. A LOAD job copies to the activation buffer, ``act_port_bytes`` per
+    cycle and two cycles more per memory beat; ``load_done`` pulses at its end.
+
+    A new job may be started while ``ready``: then every request of the previous one has been answered.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "job": In(JOB_LAYOUTS[Opcode.MAC]),
+                "load": In(JOB_LAYOUTS[Opcode.LOAD]),
+                "width": In(range(max(2, len(config.macro.weight_widths)))),
+                "outputs": In(range(config.macro.words + 1)),
+                "start_mac": In(1),
+                "start_load": In(1),
+                "ready": Out(1),
+                "loading": Out(1),
+                "dma": Out(dma_signature(config)),
+                "weights": Out(stream.Signature(WriteLayout(config.macro))),
+                "record_write": Out(1),
+                "record_bank": Out(1),
+                "record_index": Out(range(config.macro.words)),
+                "record": Out(RecordLayout()),
+                "act_write": Out(WriteSignature(config)),
+                "act_advance": In(1),
+                "set_done": In(1),
+                "bank_done": In(1),
+                "tile_ready": Out(1),
+                "load_done": Out(1),
+                "bad_address": Out(1),
+                "address": Out(32),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        macro = config.macro
+        port_shift = (config.port_bytes - 1).bit_length()
+
+        # A private copy, so that the next job can be loaded for while the present one computes.
+        address = Signal(32)
+        width = Signal.like(self.width)
+        is_signed = Signal()
+        outputs = Signal.like(self.outputs)
+        last_outputs = Signal.like(self.outputs)
+        last_rows = Signal(range(macro.rows + 1))
+        row_tiles = Signal(16)
+        tiles_left = Signal(16)
+        words_left = Signal(16)
+
+        items_left = Signal(range(max(macro.rows, macro.words) + 1))
+        beat = Signal(range(max(2, config.row_beats, config.param_beats)))
+        index = Signal(range(max(macro.rows, macro.words)))
+        load_set = Signal(range(max(2, macro.weight_sets)))
+        sets_free = Signal(range(macro.weight_sets + 1), init=macro.weight_sets)
+        banks_free = Signal(range(3), init=2)
+
+        # A tag per request says what to do with the answer; answers come in order and are always taken.
+        tag = data.StructLayout({"record": 1, "last_beat": 1, "index": len(index), "set": len(load_set), "last": 1})
+        m.submodules.tags = tags = SyncFIFO(width=tag.size, depth=4)
+        sent = Signal(tag)
+        answered = data.View(tag, tags.r_data)
+        request = Signal()
+        taken = Signal()
+        answer = Signal()
+        dma = self.dma
+        m.d.comb += [
+            tags.w_data.eq(sent),
+            request.eq(dma.stb & dma.cyc),
+            taken.eq(request & ~dma.stall),
+            answer.eq(dma.ack | dma.err),
+            dma.adr.eq(address[port_shift:]),
+            dma.sel.eq(~0),
+            self.bad_address.eq(dma.cyc & dma.err),
+        ]
+        outstanding = Signal(range(8))
+        m.d.sync += outstanding.eq(outstanding + taken - (answer & (outstanding != 0)))
+        with m.If(taken):
+            m.d.sync += address.eq(address + config.port_bytes)
+
+        take_set = Signal()
+        take_bank = Signal()
+        m.d.sync += [
+            sets_free.eq(sets_free - take_set + self.set_done),
+            banks_free.eq(banks_free - take_bank + self.bank_done),
+        ]
+
+        load_length = Signal(32)
+        load_addr = Signal(config.act_addr_bits)
+        ratio = config.port_bytes // config.act_port_bytes
+        piece = Signal(range(max(2, ratio)))
+        held = Signal(config.weight_port_bits)
+
+        last_item = items_left == 1
+        m.d.comb += [sent.index.eq(index), sent.set.eq(load_set)]
+
+        def begin_records(count):
+            m.d.sync += [items_left.eq(count), index.eq(0), beat.eq(0)]
+
+        def next_item(beats: int):
+            """Counts one request of an item of ``beats`` beats."""
+            m.d.comb += sent.last_beat.eq(beat == beats - 1)
+            with m.If(taken):
+                m.d.sync += beat.eq(beat + 1)
+                with m.If(beat == beats - 1):
+                    m.d.sync += [beat.eq(0), index.eq(index + 1), items_left.eq(items_left - 1)]
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.ready.eq(outstanding == 0)
+                m.d.sync += [
+                    is_signed.eq(self.job.weight_signed),
+                    width.eq(self.width),
+                    outputs.eq(self.outputs),
+                    last_outputs.eq(self.job.last_words),
+                    last_rows.eq(self.job.last_rows),
+                    row_tiles.eq(self.job.row_tiles),
+                    tiles_left.eq(self.job.row_tiles),
+                    words_left.eq(self.job.word_tiles),
+                    load_length.eq(self.load.length),
+                    load_addr.eq(self.load.destination),
+                    piece.eq(0),
+                ]
+                with m.If(self.start_mac):
+                    m.d.sync += address.eq(self.job.weight_addr)
+                    begin_records(Mux(self.job.word_tiles == 1, self.job.last_words, self.outputs))
+                    m.next = "RECORDS"
+                with m.Elif(self.start_load):
+                    m.d.sync += address.eq(self.load.source)
+                    m.next = "LOAD"
+
+            with m.State("RECORDS"):
+                m.d.comb += [
+                    sent.record.eq(1),
+                    dma.stb.eq((banks_free != 0) & tags.w_rdy),
+                ]
+                next_item(config.param_beats)
+                with m.If(taken & last_item & sent.last_beat):
+                    m.d.comb += [take_bank.eq(1), sent.last.eq(1)]
+                    m.d.sync += [
+                        items_left.eq(Mux(tiles_left == 1, last_rows, macro.rows)),
+                        index.eq(0),
+                    ]
+                    m.next = "ROWS"
+
+            with m.State("ROWS"):
+                m.d.comb += dma.stb.eq((sets_free != 0) & tags.w_rdy)
+                next_item(config.row_beats)
+                with m.If(taken & last_item & sent.last_beat):
+                    m.d.comb += [take_set.eq(1), sent.last.eq(1)]
+                    m.d.sync += [
+                        load_set.eq(Mux(load_set == macro.weight_sets - 1, 0, load_set + 1)),
+                        tiles_left.eq(tiles_left - 1),
+                        items_left.eq(Mux(tiles_left == 2, last_rows, macro.rows)),
+                        index.eq(0),
+                    ]
+                    with m.If(tiles_left == 1):
+                        m.d.sync += [tiles_left.eq(row_tiles), words_left.eq(words_left - 1)]
+                        begin_records(Mux(words_left == 2, last_outputs, outputs))
+                        m.next = "RECORDS"
+                        with m.If(words_left == 1):
+                            m.next = "IDLE"
+
+            with m.State("LOAD"):
+                m.d.comb += [self.loading.eq(1), dma.stb.eq(outstanding == 0)]
+                with m.If(dma.ack):
+                    m.d.sync += held.eq(dma.dat_r)
+                    m.next = "STORE"
+
+            with m.State("STORE"):
+                whole = load_length >= config.act_port_bytes
+                m.d.comb += [
+                    self.loading.eq(1),
+                    self.act_write.addr.eq(load_addr),
+                    self.act_write.data.as_value().eq(held),
+                    self.act_write.mask.eq(
+                        Cat(whole | (load_length > i) for i in range(config.act_port_bytes)),
+                    ),
+                ]
+                with m.If(self.act_advance):
+                    m.d.sync += [
+                        held.eq(held >> 8 * config.act_port_bytes),
+                        load_addr.eq(load_addr + config.act_port_bytes),
+                        load_length.eq(load_length - config.act_port_bytes),
+                        piece.eq(Mux(piece == ratio - 1, 0, piece + 1)),
+                    ]
+                    with m.If(load_length <= config.act_port_bytes):
+                        m.d.comb += self.load_done.eq(1)
+                        m.next = "IDLE"
+                    with m.Elif(piece == ratio - 1):
+                        m.next = "LOAD"
+
+        m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(dma.adr << port_shift)]
+        m.d.comb += tags.w_en.eq(taken & ~self.loading)
+
+        # Answers: beats of one item are gathered, lowest first, until the last one completes it.
+        beats = max(config.row_beats, config.param_beats)
+        item = Signal(data.ArrayLayout(config.weight_port_bits, beats))
+        store = Signal()
+        m.d.comb += [
+            item[0].eq(dma.dat_r),
+            tags.r_en.eq(answer & tags.r_rdy),
+            store.eq(tags.r_en & dma.ack),
+        ]
+        if beats > 1:
+            collected = Signal(item.shape())
+            collect_beat = Signal(range(beats))
+            m.d.comb += [item.eq(collected), item[collect_beat].eq(dma.dat_r)]
+            with m.If(store):
+                m.d.sync += [collected.eq(item), collect_beat.eq(Mux(answered.last_beat, 0, collect_beat + 1))]
+
+        complete = store & answered.last_beat
+        record = Signal(data.StructLayout({"bias": 32, "multiplier": 32, "shift": 8}))
+        bank = Signal()
+        weights = self.weights.payload
+        m.d.comb += [
+            record.as_value().eq(item.as_value()),
+            self.record_write.eq(complete & answered.record),
+            self.record_bank.eq(bank),
+            self.record_index.eq(answered.index),
+            self.record.bias.eq(record.bias),
+            self.record.multiplier.eq(record.multiplier),
+            self.record.shift.eq(record.shift),
+            self.weights.valid.eq(complete & ~answered.record),
+            weights.set.eq(answered.set),
+            weights.row.eq(answered.index),
+            weights.width.eq(width),
+            weights.signed.eq(is_signed),
+            weights.data.eq(item.as_value()),
+            self.tile_ready.eq(complete & ~answered.record & answered.last),
+        ]
+        with m.If(self.record_write & answered.last):
+            m.d.sync += bank.eq(~bank)
+        return m

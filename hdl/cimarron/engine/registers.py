@@ -1,0 +1,164 @@
+"""Registers and custom instructions: how software sees the engine."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus import wishbone
+from ..config import EngineConfig
+from ..isa import ACT_WINDOW, ENGINE_ID, JOB_WORDS, EngineError, Instruction, Register
+from .counters import COUNTERS, CountersSignature
+from .ports import CommandSignature
+from .sequencer import FailureLayout
+
+__all__ = ["Registers"]
+
+
+class Registers(wiring.Component):
+    """One register file behind two ports: the bus and the CPU's custom instructions, which go first.
+
+    Either is answered in the next cycle; PUSH takes one more. Each failure that the engine's parts report, or
+    that an access here causes, sets the sticky error if none is set: from then on ``abort`` holds the
+    engine in reset, pushes are refused and job words ignored, until CONTROL clears it.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "bus": In(wishbone.Signature(addr_width=(ACT_WINDOW - 1).bit_length() - 2)),
+                "command": In(CommandSignature()),
+                "jobs": Out(stream.Signature(32)),
+                "free": In(range(config.queue_jobs * JOB_WORDS + 1)),
+                "waiting": In(8),
+                "busy": In(1),
+                "retired": In(1),
+                "failed": In(1),
+                "failure": In(FailureLayout()),
+                "counts": In(CountersSignature(32)),
+                "clear": Out(1),
+                "abort": Out(1),
+                "error": Out(1),
+                "irq": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        bus, command = self.bus, self.command
+        request = command.request
+
+        code = Signal(EngineError)
+        info = Signal(32)
+        retired = Signal(32)
+        irq_enable = Signal(2)
+        went_idle = Signal()
+        was_busy = Signal()
+        m.d.comb += [
+            self.error.eq(code != EngineError.NONE),
+            self.abort.eq(self.error | self.clear),
+            self.irq.eq((irq_enable[0] & self.error) | (irq_enable[1] & went_idle)),
+        ]
+        m.d.sync += was_busy.eq(self.busy)
+
+        # One access per cycle, from whichever port.
+        access = Signal()
+        write = Signal()
+        offset = Signal(32)
+        value = Signal(32)
+        read_value = Signal(32)
+        refused = Signal()
+
+        own = Signal(FailureLayout())
+        own_failed = Signal()
+        pending = Signal()
+        second = Signal(32)
+        pushing = Signal()
+
+        m.d.comb += [
+            request.ready.eq(~pending & ~pushing),
+            command.response.valid.eq(pending),
+        ]
+        with m.If(command.response.ready):
+            m.d.sync += pending.eq(0)
+        m.d.sync += bus.ack.eq(0)
+
+        answer = Signal(32)
+        m.d.comb += command.response.payload.eq(answer)
+        with m.If(pushing):
+            m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(second)]
+            m.d.sync += [pushing.eq(0), pending.eq(1), answer.eq(1)]
+        with m.Elif(request.valid & request.ready):
+            m.d.comb += [
+                access.eq((request.payload.function == Instruction.READ) | write),
+                write.eq(request.payload.function == Instruction.WRITE),
+                offset.eq(request.payload.a),
+                value.eq(request.payload.b),
+            ]
+            m.d.sync += [pending.eq(1), answer.eq(Mux(access & ~write, read_value, 0))]
+            with m.If(request.payload.function == Instruction.PUSH):
+                with m.If((self.free >= 2) & ~self.error):
+                    m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(request.payload.a)]
+                    m.d.sync += [pending.eq(0), pushing.eq(1), second.eq(request.payload.b)]
+            with m.Elif(~access):
+                m.d.comb += [
+                    own_failed.eq(1),
+                    own.code.eq(EngineError.BAD_INSTRUCTION),
+                    own.info.eq(request.payload.function),
+                ]
+        with m.Elif(bus.cyc & bus.stb & ~bus.ack):
+            m.d.comb += [access.eq(1), write.eq(bus.we), offset.eq(bus.adr << 2), value.eq(bus.dat_w)]
+            m.d.sync += [bus.ack.eq(1), bus.dat_r.eq(read_value)]
+
+        readable = {
+            Register.ID: ENGINE_ID,
+            Register.CONFIG_HASH: self.config.hash,
+            Register.STATUS: self.busy | self.error << 1 | self.waiting << 8 | self.free << 16,
+            Register.ERROR: code,
+            Register.ERROR_INFO: info,
+            Register.IRQ_ENABLE: irq_enable,
+            Register.IRQ_PENDING: self.error | went_idle << 1,
+            Register.RETIRED: retired,
+        } | {Register[name.upper()]: getattr(self.counts, name) for name in COUNTERS}
+        with m.If(access & ~write):
+            with m.Switch(offset):
+                for register, source in readable.items():
+                    with m.Case(register):
+                        m.d.comb += read_value.eq(source)
+                with m.Default():
+                    m.d.comb += refused.eq(1)
+
+        m.d.sync += [
+            retired.eq(retired + self.retired),
+            went_idle.eq(went_idle | (was_busy & ~self.busy & ~self.error)),
+        ]
+        with m.If(access & write):
+            with m.Switch(offset):
+                with m.Case(Register.CONTROL):
+                    m.d.comb += self.clear.eq(value[0])
+                with m.Case(Register.IRQ_ENABLE):
+                    m.d.sync += irq_enable.eq(value)
+                with m.Case(Register.IRQ_PENDING):
+                    with m.If(value[1]):
+                        m.d.sync += went_idle.eq(0)
+                with m.Case(Register.JOB):
+                    m.d.comb += [self.jobs.valid.eq(~self.error), self.jobs.payload.eq(value)]
+                    with m.If(~self.jobs.ready):
+                        m.d.comb += [
+                            own_failed.eq(1),
+                            own.code.eq(EngineError.QUEUE_OVERFLOW),
+                            own.info.eq(value),
+                        ]
+                with m.Default():
+                    m.d.comb += refused.eq(1)
+        with m.If(refused):
+            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.BAD_REGISTER), own.info.eq(offset)]
+
+        with m.If(~self.error):
+            with m.If(self.failed):
+                m.d.sync += [code.eq(self.failure.code), info.eq(self.failure.info)]
+            with m.Elif(own_failed):
+                m.d.sync += [code.eq(own.code), info.eq(own.info)]
+        with m.If(self.clear):
+            m.d.sync += [code.eq(EngineError.NONE), info.eq(0), retired.eq(0), went_idle.eq(0)]
+        return m

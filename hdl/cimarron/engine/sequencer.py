@@ -1,0 +1,183 @@
+"""Sequencer: takes jobs from the queue, checks them, starts them in order."""
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import EngineConfig
+from ..isa import JOB_FIELDS, JOB_WORDS, EngineError, Opcode, OutFormat
+from .job import JOB_LAYOUTS
+
+__all__ = ["FailureLayout", "Sequencer"]
+
+
+class FailureLayout(data.StructLayout):
+    """An error on its way to the error register."""
+
+    def __init__(self) -> None:
+        super().__init__({"code": EngineError, "info": 32})
+
+
+class Sequencer(wiring.Component):
+    """Two jobs deep: while one computes, the next one's weights are loaded.
+
+    A descriptor is collected in ``JOB_WORDS`` cycles and checked in one more. A MAC job goes to the loader as soon
+    as that is free and to the computing part (gather, macro, drain) as soon as that is free; ``start`` pulses in
+    the cycle after ``job`` has changed. A LOAD job waits until nothing computes, and the next job until it
+    is done. ``retired`` pulses in the cycle after a job's last write.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        macro = config.macro
+        mac = JOB_LAYOUTS[Opcode.MAC]
+        super().__init__(
+            {
+                "i_stream": In(stream.Signature(32)),
+                "next_mac": Out(mac),
+                "next_load": Out(JOB_LAYOUTS[Opcode.LOAD]),
+                "next_width": Out(range(max(2, len(macro.weight_widths)))),
+                "next_outputs": Out(range(macro.words + 1)),
+                "start_mac": Out(1),
+                "start_load": Out(1),
+                "loader_ready": In(1),
+                "loading": In(1),
+                "load_done": In(1),
+                "job": Out(mac),
+                "outputs": Out(range(macro.words + 1)),
+                "stride": Out(range(macro.group_words + 1)),
+                "start": Out(1),
+                "computing": Out(1),
+                "done": In(1),
+                "retired": Out(1),
+                "jobs": Out(range(4)),
+                "partial": Out(1),
+                "failed": Out(1),
+                "failure": Out(FailureLayout()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        macro = self.config.macro
+        words = Signal(32 * JOB_WORDS)  # a shift register: the descriptor needs no multiplexer
+        count = Signal(range(JOB_WORDS + 1))
+        mac, load = self.next_mac, self.next_load
+        m.d.comb += [mac.as_value().eq(words), load.as_value().eq(words)]
+
+        with m.Switch(mac.weight_bits):
+            for index, width in enumerate(macro.weight_widths):
+                with m.Case(width):
+                    m.d.comb += [self.next_width.eq(index), self.next_outputs.eq(macro.outputs(width))]
+        with m.Switch(self.job.weight_bits):
+            for width in macro.weight_widths:
+                with m.Case(width):
+                    m.d.comb += [self.outputs.eq(macro.outputs(width)), self.stride.eq(width // macro.cell_bits)]
+
+        given_loader = Signal()
+        given_compute = Signal()
+        waiting = Signal()
+        retire_load = Signal()
+        m.d.comb += [self.jobs.eq(waiting + self.computing), self.partial.eq(count != 0)]
+        m.d.sync += [self.start.eq(0), self.retired.eq(self.done | retire_load)]
+        with m.If(self.done):
+            m.d.sync += self.computing.eq(0)
+
+        with m.FSM():
+            with m.State("FETCH"):
+                m.d.comb += self.i_stream.ready.eq(1)
+                with m.If(self.i_stream.valid):
+                    m.d.sync += [words.eq(words >> 32), words[-32:].eq(self.i_stream.payload), count.eq(count + 1)]
+                    with m.If(count == JOB_WORDS - 1):
+                        m.d.sync += [count.eq(0), given_loader.eq(0), given_compute.eq(0)]
+                        m.next = "CHECK"
+
+            with m.State("CHECK"):
+                m.d.comb += waiting.eq(1)
+                m.next = "MAC"
+                with m.If(mac.opcode == Opcode.LOAD):
+                    m.next = "LOAD"
+                self._check(m)
+
+            with m.State("MAC"):
+                m.d.comb += waiting.eq(1)
+                taken_loader = given_loader | self.loader_ready
+                compute_free = ~self.computing & ~self.loading & ~self.start
+                taken_compute = given_compute | compute_free
+                m.d.comb += self.start_mac.eq(self.loader_ready & ~given_loader)
+                m.d.sync += [given_loader.eq(taken_loader), given_compute.eq(taken_compute)]
+                with m.If(~given_compute & compute_free):
+                    m.d.sync += [self.job.eq(mac), self.start.eq(1), self.computing.eq(1)]
+                with m.If(taken_loader & taken_compute):
+                    m.next = "FETCH"
+
+            with m.State("LOAD"):
+                m.d.comb += [waiting.eq(1), self.start_load.eq(self.loader_ready & ~self.computing)]
+                with m.If(self.start_load):
+                    m.next = "WAIT"
+
+            with m.State("WAIT"):
+                m.d.comb += [waiting.eq(1), retire_load.eq(self.load_done)]
+                with m.If(self.load_done):
+                    m.next = "FETCH"
+        return m
+
+    def _check(self, m: Module) -> None:
+        """Raises ``failed`` for the first rule that the job at hand breaks."""
+        config = self.config
+        macro = config.macro
+        mac, load = self.next_mac, self.next_load
+        fields = JOB_FIELDS[Opcode.MAC]
+
+        def zero(name: str):
+            return mac[name] == 0, EngineError.BAD_SHAPE, fields[name].word
+
+        known_width: Value = Const(0)
+        for width in macro.weight_widths:
+            known_width |= mac.weight_bits == width
+        good_width = known_width & (mac.act_bits != 0) & (mac.act_bits <= macro.max_act_bits)
+        outputs = self.next_outputs
+
+        mac_rules = [
+            (~good_width | (mac.out_format > OutFormat.INT32), EngineError.BAD_WIDTH, mac.as_value()[:32]),
+            zero("row_bytes"),
+            zero("in_height"),
+            zero("out_width"),
+            zero("out_height"),
+            zero("kernel_h"),
+            zero("runs"),
+            zero("run_bytes"),
+            zero("row_tiles"),
+            ((mac.last_rows == 0) | (mac.last_rows > macro.rows), EngineError.BAD_SHAPE, fields["last_rows"].word),
+            zero("word_tiles"),
+            ((mac.last_words == 0) | (mac.last_words > outputs), EngineError.BAD_SHAPE, fields["last_words"].word),
+            (mac.weight_addr & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, fields["weight_addr"].word),
+            (
+                (mac.row_tiles != 1) & (mac.psum_entries > config.psum_entries),
+                EngineError.PSUM_OVERFLOW,
+                mac.psum_entries,
+            ),
+        ]
+        end = load.destination + load.length
+        load_rules = [
+            (load.source & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, 1),
+            (load.destination & config.act_port_bytes - 1 != 0, EngineError.BAD_SHAPE, 2),
+            (load.length == 0, EngineError.BAD_SHAPE, 3),
+            (end > config.act_buffer_bytes, EngineError.BAD_ACT_ADDRESS, Mux(end[32], ~0, end[:32])),
+        ]
+
+        def first_broken(rules) -> None:
+            for index, (broken, code, info) in enumerate(rules):
+                with m.If(broken) if index == 0 else m.Elif(broken):
+                    m.d.comb += [self.failed.eq(1), self.failure.code.eq(code), self.failure.info.eq(info)]
+
+        with m.If(mac.opcode == Opcode.MAC):
+            first_broken(mac_rules)
+        with m.Elif(mac.opcode == Opcode.LOAD):
+            first_broken(load_rules)
+        with m.Else():
+            m.d.comb += [
+                self.failed.eq(1),
+                self.failure.code.eq(EngineError.BAD_OPCODE),
+                self.failure.info.eq(mac.opcode),
+            ]
