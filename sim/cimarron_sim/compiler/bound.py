@@ -1,0 +1,82 @@
+"""How few cycles a layer can take on given hardware, whatever the engine's control does.
+
+Four resources are busy for a number of cycles that follows from the job descriptors alone; they work side by side,
+so a layer takes at least the largest:
+
+- **compute**: macro operations times ``act_bits``. An operation is one output pixel, one row tile and one word tile;
+  it takes one cycle per activation bit.
+- **weights**: beats of the memory port: ``param_beats`` per record and ``row_beats`` per row of a tile, once per job.
+- **activations**: reads of the activation buffer. A read delivers ``act_port_bytes`` neighbouring bytes at most, so an
+  operation needs ``ceil(bytes / act_port_bytes)`` for each piece of a run that its row tile holds.
+- **outputs**: results of operations, ``lanes`` at a time: ``ceil(tile's outputs / lanes)`` per operation, whether they
+  are accumulated or requantised.
+"""
+
+from dataclasses import dataclass
+
+from cimarron.config import EngineConfig
+
+from .layer import MacLayer, Walk
+from .tiling import Tiling
+
+__all__ = ["Bound", "load_bound", "mac_bound", "peak_macs"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Cycles that each resource is busy for."""
+
+    compute: int
+    weights: int
+    activations: int
+    outputs: int
+
+    @property
+    def cycles(self) -> int:
+        """The least number of cycles: that of the busiest resource."""
+        return max(self.compute, self.weights, self.activations, self.outputs)
+
+
+def peak_macs(config: EngineConfig, act_bits: int, weight_bits: int) -> float:
+    """Multiply-accumulates per cycle with every row and column in use.
+
+    A layer's utilisation is ``macs / (cycles * peak_macs)``.
+    """
+    return config.macro.rows * config.macro.outputs(weight_bits) / act_bits
+
+
+def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
+    """Buffer reads of one pixel, summed over its row tiles of ``rows`` bytes."""
+    reads = 0
+    start = 0
+    for _ in range(walk.kernel_h * walk.runs):
+        end = start + walk.run_bytes
+        while start < end:
+            piece = min(end, (start // rows + 1) * rows) - start
+            reads += -(-piece // port_bytes)
+            start += piece
+    return reads
+
+
+def mac_bound(layer: MacLayer, tiling: Tiling, config: EngineConfig) -> Bound:
+    """Bound of a layer, over all its jobs."""
+    pixels = layer.images * layer.walk.pixels
+    passes = layer.images * len(tiling.stripes)
+    drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
+    beats = layer.outputs * config.param_beats + tiling.word_tiles * layer.walk.depth * config.row_beats
+    return Bound(
+        compute=pixels * tiling.row_tiles * tiling.word_tiles * layer.x.bits,
+        weights=passes * beats,
+        activations=pixels * tiling.word_tiles * _reads(layer.walk, config.macro.rows, config.act_port_bytes),
+        outputs=pixels * tiling.row_tiles * drains,
+    )
+
+
+def load_bound(size: int, config: EngineConfig) -> Bound:
+    """Bound of a LOAD job of ``size`` bytes: beats of the memory port, and writes of the activation buffer."""
+    return Bound(
+        compute=0,
+        weights=-(-size // config.port_bytes),
+        activations=0,
+        outputs=-(-size // config.act_port_bytes),
+    )

@@ -1,0 +1,96 @@
+"""Which part of the system runs each operator of a network, before any work is done."""
+
+import enum
+from dataclasses import dataclass
+
+from cimarron.config import SocConfig
+
+from ..graph import Graph, Node
+from .errors import CompileError
+from .layer import read_layer
+from .params import params
+from .tiling import jobs, tile
+
+__all__ = ["Place", "Verdict", "check"]
+
+
+class Place(enum.StrEnum):
+    """Where an operator runs."""
+
+    ENGINE = "engine"
+    CPU = "cpu"
+    HOST = "host"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one operator.
+
+    Parameters
+    ----------
+    name, op : str
+        Of the node; ``quantize`` and ``dequantize`` stand for the conversion of the caller's arrays.
+    place : Place
+    reason : str
+        Why; for an unsupported operator also what to do about it.
+    """
+
+    name: str
+    op: str
+    place: Place
+    reason: str
+
+
+def _engine(graph: Graph, node: Node, config: SocConfig) -> str:
+    layer = read_layer(graph, node)
+    tiling = tile(layer, config.engine)
+    params(layer, graph.profile)
+    count = len(jobs(layer, tiling, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
+    return (
+        f"{layer.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
+        f" {tiling.word_tiles} tiles, {count} job{'s' if count > 1 else ''}"
+    )
+
+
+def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
+    if node.op == "reshape":
+        return Verdict(node.name, node.op, Place.ENGINE, "the bytes stay where they are")
+    if node.op not in ("fully_connected", "conv2d"):
+        return Verdict(node.name, node.op, Place.UNSUPPORTED, f"there is no {node.op}: run it outside the model")
+    try:
+        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, node, config))
+    except CompileError as error:
+        return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))
+
+
+def _ports(graph: Graph, names: tuple[str, ...], op: str) -> list[Verdict]:
+    return [
+        Verdict(
+            graph.port(name).name, op, Place.HOST, f"between {graph.port(name).dtype} and {graph.tensors[name].dtype}"
+        )
+        for name in names
+        if graph.port(name).dtype != graph.tensors[name].dtype
+    ]
+
+
+def check(graph: Graph, config: SocConfig) -> list[Verdict]:
+    """Where each operator runs, in the order of execution.
+
+    Whether all activations fit the buffer together, and the program the memory, is for `compile` to say.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : SocConfig
+
+    Returns
+    -------
+    list of Verdict
+        One per node, and one per input and output that the host converts.
+    """
+    return [
+        *_ports(graph, graph.inputs, "quantize"),
+        *(_node(graph, node, config) for node in graph.nodes),
+        *_ports(graph, graph.outputs, "dequantize"),
+    ]

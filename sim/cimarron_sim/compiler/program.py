@@ -1,0 +1,213 @@
+"""A compiled network: the image the hardware runs, and what is known about it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cimarron.config import SocConfig
+from cimarron.isa import RunStatus
+
+from .bound import Bound
+from .image import ProgramError, verify
+
+__all__ = ["Activation", "Layer", "Program"]
+
+_IMAGE, _MANIFEST = "program.bin", "program.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """A tensor in the activation buffer.
+
+    Parameters
+    ----------
+    tensor : str
+        Name in the graph.
+    address : int
+        Byte address in the activation buffer.
+    shape : tuple of int
+    dtype : str
+        numpy's name: int8, uint8 or int32.
+    """
+
+    tensor: str
+    address: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def array(self, content: bytes) -> np.ndarray:
+        """The tensor, from its bytes in memory."""
+        return np.frombuffer(content, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """What one layer of the network costs and leaves behind.
+
+    Parameters
+    ----------
+    name : str
+    op : str
+        Operator of the graph, or ``load`` for the transfer of the input.
+    last_job : int
+        Index of its last job among the program's; the output is complete when that one retires.
+    output : Activation
+    macs : int
+        Multiply-accumulates the network asks for.
+    peak_macs : float
+        Multiply-accumulates per cycle the macro could do at the layer's widths; 0 for a transfer.
+    bound : Bound
+        Cycles the layer takes at least.
+    """
+
+    name: str
+    op: str
+    last_job: int
+    output: Activation
+    macs: int
+    peak_macs: float
+    bound: Bound
+
+    def utilisation(self, cycles: int) -> float:
+        """Share of the macro's multiply-accumulates that the layer made use of, in the cycles it took."""
+        return self.macs / (cycles * self.peak_macs) if self.macs else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A compiled network.
+
+    Parameters
+    ----------
+    name : str
+        Of the graph.
+    image : bytes
+        What is placed in main memory at PROGRAM_OFFSET.
+    layers : tuple of Layer
+        In the order of their jobs.
+    input, output : Activation
+        The network's input and output.
+    model_hash : str
+        SHA-256 of the model file, in hexadecimal.
+    profile : str
+        Rounding profile: ``tflm`` or ``onnx``.
+    """
+
+    name: str
+    image: bytes
+    layers: tuple[Layer, ...]
+    input: Activation
+    output: Activation
+    model_hash: str
+    profile: str
+
+    @property
+    def header(self) -> dict[str, int]:
+        """The image's header, by the names in `cimarron.isa.PROGRAM_HEADER`."""
+        return verify(self.image)
+
+    @property
+    def input_offset(self) -> int:
+        """Where the host writes the input: bytes from the start of the image."""
+        return self.header["input_offset"]
+
+    @property
+    def output_offset(self) -> int:
+        """Where the host finds the output: bytes from the start of the image."""
+        return self.header["output_offset"]
+
+    def verify(self, config: SocConfig) -> None:
+        """Check that the given hardware can run it.
+
+        Raises
+        ------
+        ProgramError
+            If it was compiled for another one, or the memory is too small.
+        """
+        verify(self.image, config)
+
+    def manifest(self) -> dict[str, Any]:
+        """What is known about the image, for JSON."""
+        fields = dataclasses.asdict(self)
+        del fields["image"]
+        return {**fields, "image_sha256": hashlib.sha256(self.image).hexdigest()}
+
+    def save(self, directory: Path | str) -> Path:
+        """Write ``program.bin`` and ``program.json``; the same program gives the same bytes.
+
+        Each file appears complete or not at all.
+
+        Returns
+        -------
+        Path
+            The directory.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
+        contents = {_IMAGE: self.image, _MANIFEST: text.encode()}
+        for name, content in contents.items():
+            (directory / f"{name}.part").write_bytes(content)
+        for name in contents:
+            os.replace(directory / f"{name}.part", directory / name)
+        return directory
+
+    @classmethod
+    def load(cls, directory: Path | str, config: SocConfig | None = None) -> "Program":
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        directory : Path or str
+        config : SocConfig or None
+            Hardware the program has to fit.
+
+        Raises
+        ------
+        ProgramError
+            If a file is missing or damaged, the two do not belong together, or the hardware is another one.
+        """
+        directory = Path(directory)
+        try:
+            image = (directory / _IMAGE).read_bytes()
+            manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ProgramError(
+                RunStatus.NOT_LOADED, f"{error.filename} cannot be read ({error.strerror}): compile the model again"
+            ) from None
+        except ValueError:
+            raise ProgramError(
+                RunStatus.NOT_LOADED, f"{directory / _MANIFEST} is damaged: compile the model again"
+            ) from None
+        verify(image, config)
+        try:
+            if manifest.pop("image_sha256") != hashlib.sha256(image).hexdigest():
+                raise ProgramError(
+                    RunStatus.BAD_CRC,
+                    f"{_IMAGE} and {_MANIFEST} in {directory} do not belong together: compile the model again",
+                )
+            layers = tuple(_layer(layer) for layer in manifest.pop("layers"))
+            ends = {name: _activation(manifest.pop(name)) for name in ("input", "output")}
+            return cls(image=image, layers=layers, **ends, **manifest)
+        except (AttributeError, KeyError, TypeError):
+            raise ProgramError(
+                RunStatus.BAD_VERSION, f"{directory / _MANIFEST} has another format: compile the model again"
+            ) from None
+
+
+def _activation(fields: dict[str, Any]) -> Activation:
+    return Activation(**{**fields, "shape": tuple(fields["shape"])})
+
+
+def _layer(fields: dict[str, Any]) -> Layer:
+    return Layer(**{**fields, "output": _activation(fields["output"]), "bound": Bound(**fields["bound"])})

@@ -1,0 +1,70 @@
+"""The order in which a network runs, and where its activations lie meanwhile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cimarron.config import EngineConfig
+
+from ..graph import Graph, Node
+from .errors import CompileError
+from .memory import Buffer, place
+
+__all__ = ["Schedule", "schedule"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """What runs when and where.
+
+    Parameters
+    ----------
+    layers : tuple of Node
+        Nodes that are work for the engine, in order.
+    addresses : dict of str to int
+        Activation buffer address of every tensor that is computed or loaded.
+    """
+
+    layers: tuple[Node, ...]
+    addresses: Mapping[str, int]
+
+
+def schedule(graph: Graph, config: EngineConfig) -> Schedule:
+    """Order the layers of a graph and place its activations.
+
+    The input is loaded in step 0; layer i runs in step i + 1.
+
+    Raises
+    ------
+    CompileError
+        If the graph has several inputs or outputs, or the activations do not fit.
+    """
+    for what, names in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(names) != 1:
+            raise CompileError(
+                f"the network has {len(names)} {what}s ({', '.join(names)}), a program has one: split the model"
+            )
+    # A reshaped tensor is another name of the same bytes.
+    owner = {graph.inputs[0]: graph.inputs[0]}
+    first, last = {graph.inputs[0]: 0}, {graph.inputs[0]: 0}
+    layers = []
+    for node in graph.nodes:
+        output = node.outputs[0]
+        if node.op == "reshape":
+            if node.inputs[0] not in owner:
+                raise CompileError(f"layer {node.name!r} reshapes a constant: fold it into the model")
+            owner[output] = owner[node.inputs[0]]
+            continue
+        layers.append(node)
+        owner[output] = output
+        first[output] = last[output] = len(layers)
+        for name in node.inputs:
+            if name in owner:
+                last[owner[name]] = len(layers)
+    if graph.outputs[0] not in owner:
+        raise CompileError(f"the network's output {graph.outputs[0]!r} is a constant: there is nothing to run")
+    last[owner[graph.outputs[0]]] = len(layers) + 1
+
+    buffers = [Buffer(name=name, size=graph.tensors[name].nbytes, first=first[name], last=last[name]) for name in first]
+    steps = ["loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output"]
+    addresses = place(buffers, steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
+    return Schedule(tuple(layers), {name: addresses[buffer] for name, buffer in owner.items()})
