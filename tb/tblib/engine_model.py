@@ -1,0 +1,211 @@
+"""What the engine does to memory and activation buffer, job by job: the scoreboard's model, written from `cimarron.isa`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from cimarron.config import EngineConfig
+from cimarron.isa import PARAM_BYTES, EngineError, Opcode, OutFormat, Profile, unpack_job
+
+__all__ = ["EngineModel", "JobError"]
+
+_INT32 = np.iinfo(np.int32)
+
+
+class JobError(Exception):
+    """A job the engine refuses: what its error registers hold afterwards."""
+
+    def __init__(self, code: EngineError, info: int):
+        super().__init__(f"{code.name}, info {info:#x}")
+        self.code = code
+        self.info = info & 0xFFFF_FFFF
+
+
+def _wrap(values: np.ndarray) -> np.ndarray:
+    return (values & 0xFFFF_FFFF).astype(np.uint32).view(np.int32).astype(np.int64)
+
+
+def _from_bits(raw: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    values = raw.astype(np.int64) & (1 << bits) - 1
+    return np.where(values >> bits - 1 & 1, values - (1 << bits), values) if signed else values
+
+
+def _requantise_onnx(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    # Doubles hold mantissa times power of two exactly; the one rounding of the product is to float32.
+    scale = np.ldexp(multiplier.astype(np.float64), shift).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.rint(acc.astype(np.float32) * scale).astype(np.float64)
+
+
+def _requantise_tflm(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    x = _wrap(acc << np.maximum(shift, 0))
+    product = x * multiplier
+    # gemmlowp rounds to nearest with ties away from zero: nudge, then divide towards zero.
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
+    right = np.maximum(-shift, 0)
+    remainder = high & (1 << right) - 1
+    threshold = ((1 << right) - 1 >> 1) + (high < 0)
+    return ((high >> right) + (remainder > threshold)).astype(np.float64)
+
+
+class EngineModel:
+    """Memory, activation buffer and what one job after the other makes of them.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    memory : bytes-like
+        What the memory port sees.
+    base : int
+        Memory address of its first byte.
+
+    Attributes
+    ----------
+    activations : bytearray
+        The activation buffer.
+    retired : int
+        Jobs completed.
+    """
+
+    def __init__(self, config: EngineConfig, memory: bytes | bytearray, base: int):
+        self.config = config
+        self.memory = memory
+        self.base = base
+        self.activations = bytearray(config.act_buffer_bytes)
+        self.retired = 0
+
+    def execute(self, words: Sequence[int]) -> None:
+        """Execute one job.
+
+        Parameters
+        ----------
+        words : sequence of int
+            The descriptor's ``JOB_WORDS`` words.
+
+        Raises
+        ------
+        JobError
+            With the error code and its info. For BAD_ACT_ADDRESS that is the end of a LOAD, the image row or the
+            output value that lies beyond the buffer. What was written before stays.
+        """
+        if words[0] & 0xFF not in set(Opcode):
+            raise JobError(EngineError.BAD_OPCODE, words[0] & 0xFF)
+        fields = unpack_job(list(words))
+        if fields["opcode"] == Opcode.LOAD:
+            self._load(fields)
+        else:
+            self._check_mac(fields, words[0])
+            self._mac(fields)
+        self.retired += 1
+
+    def _read(self, address: int, count: int) -> bytes:
+        """Memory contents by whole beats."""
+        port = self.config.port_bytes
+        start = address - self.base
+        beats_end = -(-(start + count) // port) * port
+        if start < 0 or beats_end > len(self.memory):
+            inside = max(0, (len(self.memory) - start) // port) if start >= 0 else 0
+            raise JobError(EngineError.BAD_MEMORY_ADDRESS, address + inside * port)
+        return bytes(self.memory[start : start + count])
+
+    def _load(self, fields: dict[str, int]) -> None:
+        end = fields["destination"] + fields["length"]
+        if fields["source"] % self.config.port_bytes:
+            raise JobError(EngineError.BAD_SHAPE, 1)
+        if fields["destination"] % self.config.act_port_bytes:
+            raise JobError(EngineError.BAD_SHAPE, 2)
+        if fields["length"] == 0:
+            raise JobError(EngineError.BAD_SHAPE, 3)
+        if end > len(self.activations):
+            raise JobError(EngineError.BAD_ACT_ADDRESS, min(end, 0xFFFF_FFFF))
+        self.activations[fields["destination"] : end] = self._read(fields["source"], fields["length"])
+
+    def _check_mac(self, fields: dict[str, int], control: int) -> None:
+        macro = self.config.macro
+        if (
+            fields["weight_bits"] not in macro.weight_widths
+            or not 1 <= fields["act_bits"] <= macro.max_act_bits
+            or fields["out_format"] not in set(OutFormat)
+        ):
+            raise JobError(EngineError.BAD_WIDTH, control)
+        outputs = macro.outputs(fields["weight_bits"])
+        rules = [
+            (2, fields["row_bytes"] > 0),
+            (3, fields["in_height"] > 0),
+            (9, fields["out_width"] > 0 and fields["out_height"] > 0),
+            (10, fields["kernel_h"] > 0 and fields["runs"] > 0),
+            (11, fields["run_bytes"] > 0),
+            (13, fields["row_tiles"] > 0 and 1 <= fields["last_rows"] <= macro.rows),
+            (14, fields["word_tiles"] > 0 and 1 <= fields["last_words"] <= outputs),
+            (15, fields["weight_addr"] % self.config.port_bytes == 0),
+        ]
+        for word, holds in rules:
+            if not holds:
+                raise JobError(EngineError.BAD_SHAPE, word)
+        if fields["row_tiles"] > 1 and fields["psum_entries"] > self.config.psum_entries:
+            raise JobError(EngineError.PSUM_OVERFLOW, fields["psum_entries"])
+
+    def _gather(self, fields: dict[str, int]) -> np.ndarray:
+        """Raw input bytes, shape (pixels, depth)."""
+
+        def axis(name: str, position: int) -> np.ndarray:
+            return np.arange(fields[name]).reshape([-1 if i == position else 1 for i in range(5)])
+
+        line, column, tap_row = axis("out_height", 0), axis("out_width", 1), axis("kernel_h", 2)
+        run, byte = axis("runs", 3), axis("run_bytes", 4)
+        image_row = fields["first_row"] + line * fields["stride_h"] + tap_row * fields["dilation_h"]
+        address = fields["in_base"] + line * fields["line_step"] + tap_row * fields["kernel_step"] & 0xFFFF_FFFF
+        position = fields["first_position"] + column * fields["pixel_step"] + run * fields["run_step"] + byte
+
+        row_inside = (image_row >= 0) & (image_row < fields["in_height"])
+        beyond = row_inside & (address + fields["row_bytes"] > len(self.activations))
+        if beyond.any():
+            raise JobError(EngineError.BAD_ACT_ADDRESS, int(address[beyond][0]))
+        inside = row_inside & (position >= 0) & (position < fields["row_bytes"])
+        buffer = np.frombuffer(bytes(self.activations), np.uint8)
+        values = np.where(inside, buffer[np.where(inside, address + position, 0)], fields["pad_value"])
+        return values.reshape(fields["out_height"] * fields["out_width"], -1)
+
+    def _mac(self, fields: dict[str, int]) -> None:
+        macro, bits = self.config.macro, fields["weight_bits"]
+        tile_outputs = macro.outputs(bits)
+        depth = (fields["row_tiles"] - 1) * macro.rows + fields["last_rows"]
+        row_stride = -(-macro.row_bits // self.config.weight_port_bits) * self.config.port_bytes
+        record_stride = -(-PARAM_BYTES // self.config.port_bytes) * self.config.port_bytes
+        x = _from_bits(self._gather(fields), fields["act_bits"], bool(fields["act_signed"]))
+        if x.shape[1] != depth:
+            raise ValueError(f"the walk gives {x.shape[1]} bytes for a reduction of {depth}: undefined for the engine")
+
+        address = fields["weight_addr"]
+        for tile in range(fields["word_tiles"]):
+            outputs = fields["last_words"] if tile == fields["word_tiles"] - 1 else tile_outputs
+            stream = self._read(address, outputs * record_stride + depth * row_stride)
+            address += len(stream)
+            records = np.frombuffer(stream, "<u4", outputs * record_stride // 4).reshape(outputs, -1)
+            rows = np.frombuffer(stream, np.uint8, offset=outputs * record_stride).reshape(depth, row_stride)
+            cells = np.unpackbits(rows, axis=1, bitorder="little")[:, : outputs * bits].reshape(depth, outputs, bits)
+            raw = (cells.astype(np.int64) << np.arange(bits)).sum(axis=2)
+            acc = _wrap(x @ _from_bits(raw, bits, bool(fields["weight_signed"])) + records[:, 0].astype(np.int64))
+            self._write(fields, tile, self._finish(fields, acc, records))
+
+    @staticmethod
+    def _finish(fields: dict[str, int], acc: np.ndarray, records: np.ndarray) -> np.ndarray:
+        """Outputs as integers, shape (pixels, outputs)."""
+        if fields["out_format"] == OutFormat.INT32:
+            return acc.astype("<i4")
+        multiplier, shift = records[:, 1].astype(np.int64), records[:, 2].astype(np.uint32).view(np.int32)
+        requantise = _requantise_onnx if fields["profile"] == Profile.ONNX else _requantise_tflm
+        dtype = np.dtype(np.int8 if fields["out_format"] == OutFormat.INT8 else np.uint8)
+        bounds = np.array([fields[name] for name in ("out_zero_point", "clamp_min", "clamp_max")], np.uint8).view(dtype)
+        zero_point, low, high = (int(value) for value in bounds)
+        return np.clip(requantise(acc, multiplier, shift) + zero_point, low, high).astype(dtype)
+
+    def _write(self, fields: dict[str, int], tile: int, values: np.ndarray) -> None:
+        size = values.dtype.itemsize
+        for pixel, outputs in enumerate(values):
+            first = fields["out_base"] + tile * fields["out_tile_step"] + pixel * fields["out_pixel_step"]
+            fitting = max(0, (len(self.activations) - first) // size)
+            content = outputs[:fitting].tobytes()
+            self.activations[first : first + len(content)] = content
+            if fitting < len(outputs):
+                raise JobError(EngineError.BAD_ACT_ADDRESS, first + fitting * size)
