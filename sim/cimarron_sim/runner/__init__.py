@@ -1,0 +1,1 @@
+"""Verilog out, simulator in, results back."""

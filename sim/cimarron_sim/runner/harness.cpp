@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -136,11 +137,10 @@ public:
         if (!memory) fail("the design has no public array memory");
         ram = bytes_of(memory);
         ram_bytes = memory->totalSize();
-        act_buffer = new ActBuffer{context};
+        act_buffer.emplace(context);
     }
 
     ~System() {
-        delete act_buffer;
         top.final();
 #if VM_TRACE
         trace.close();
@@ -230,16 +230,11 @@ private:
     void print_job() {
         std::printf("{\"kind\": \"job\", \"sample\": %u, \"job\": %u, \"cycle\": %llu, ", sample, job, count());
         print_counters();
-        std::printf(", \"dumps\": [");
-        const char* separator = "";
+        std::printf(", \"dump\": \"");
         for (const Dump& dump : dumps) {
-            if (dump.job != job) continue;
-            std::printf("%s\"", separator);
-            act_buffer->print(dump);
-            std::printf("\"");
-            separator = ", ";
+            if (dump.job == job) act_buffer->print(dump);
         }
-        std::printf("]}\n");
+        std::printf("\"}\n");
         ++job;
     }
 
@@ -248,7 +243,7 @@ private:
     VerilatedContext context;
     Vsoc top;
     UartReceiver uart;
-    ActBuffer* act_buffer = nullptr;
+    std::optional<ActBuffer> act_buffer;
     uint8_t* ram = nullptr;
     uint64_t ram_bytes = 0;
     uint64_t cycles = 0;

@@ -70,6 +70,8 @@ class LayerRun:
     Parameters
     ----------
     name : str
+    tensor : str
+        Name of its output tensor.
     cycles : int
         Clock cycles from the end of the previous layer (or the host's command) to the end of this one.
     counters : Counters
@@ -79,6 +81,7 @@ class LayerRun:
     """
 
     name: str
+    tensor: str
     cycles: int
     counters: Counters
     output: np.ndarray
@@ -210,8 +213,8 @@ class Simulation:
     ) -> RunResult:
         """Run one inference per input.
 
-        Each process boots its own system and takes a contiguous share of the inputs, so that an inference costs the same
-        cycles however many processes there are, except for the first of each, which finds cold caches.
+        Each process boots its own system and takes a contiguous share of the inputs. An inference costs the same cycles
+        however many processes there are, except for the first of each, which finds cold caches.
 
         Parameters
         ----------
@@ -241,8 +244,8 @@ class Simulation:
         if not inputs:
             raise ValueError("there is no input to run")
         for index, data in enumerate(inputs):
-            if len(data) != program.input.bytes:
-                raise ValueError(f"input {index} has {len(data)} bytes, the program takes {program.input.bytes}")
+            if len(data) != program.input.nbytes:
+                raise ValueError(f"input {index} has {len(data)} bytes, the program takes {program.input.nbytes}")
         if firmware is None:
             firmware = load_firmware()
         if self._trace:
@@ -280,16 +283,18 @@ class Simulation:
             "<10I",
             limit,
             self.config.clock_hz // self.config.uart_baud,
-            program.input.offset,
-            program.input.bytes,
-            program.output.offset,
-            program.output.bytes,
+            program.input_offset,
+            program.input.nbytes,
+            program.output_offset,
+            program.output.nbytes,
             len(inputs),
             len(program.layers),
             len(firmware),
             len(program.image),
         )
-        dumps = b"".join(struct.pack("<3I", layer.last_job, layer.address, layer.bytes) for layer in program.layers)
+        dumps = b"".join(
+            struct.pack("<3I", layer.last_job, layer.output.address, layer.output.nbytes) for layer in program.layers
+        )
         return b"".join((header, dumps, firmware, program.image, *inputs))
 
     def _lines(self, requests: Sequence[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -338,7 +343,7 @@ class Simulation:
 
     def _inferences(self, program: "Program", lines: Sequence[dict[str, Any]]) -> Iterator[Inference]:
         """Put the lines of one process together."""
-        jobs: dict[int, tuple[int, Counters, list[str]]] = {}
+        jobs: dict[int, tuple[int, Counters, str]] = {}
         origin = (0, Counters())
         total = Counters()
         base = Counters()
@@ -359,7 +364,7 @@ class Simulation:
                     base = Counters()
                 case "job":
                     total = _counters(line) - base
-                    jobs[line["job"]] = (line["cycle"], total, line["dumps"])
+                    jobs[line["job"]] = (line["cycle"], total, line["dump"])
                 case "done":
                     layers = tuple(self._layers(program, jobs, origin))
                     output = program.output.array(bytes.fromhex(line["output"]))
@@ -372,21 +377,19 @@ class Simulation:
 
     @staticmethod
     def _layers(
-        program: "Program", jobs: dict[int, tuple[int, Counters, list[str]]], origin: tuple[int, Counters]
+        program: "Program", jobs: dict[int, tuple[int, Counters, str]], origin: tuple[int, Counters]
     ) -> Iterator[LayerRun]:
         """Differences from layer to layer."""
         before = origin
-        taken: dict[int, int] = {}
         for layer in program.layers:
             if layer.last_job not in jobs:
                 raise SimulationError(f"job {layer.last_job} of layer {layer.name!r} never retired")
-            cycle, counters, dumps = jobs[layer.last_job]
-            index = taken.get(layer.last_job, 0)
-            taken[layer.last_job] = index + 1
+            cycle, counters, dump = jobs[layer.last_job]
             yield LayerRun(
                 name=layer.name,
+                tensor=layer.output.tensor,
                 cycles=cycle - before[0],
                 counters=counters - before[1],
-                output=layer.array(bytes.fromhex(dumps[index])),
+                output=layer.output.array(bytes.fromhex(dump)),
             )
             before = (cycle, counters)

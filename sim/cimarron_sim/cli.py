@@ -1,0 +1,225 @@
+"""The command line: ``cimarron check | compile | run | verilog | doctor``."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from cimarron.config import PRESETS, ConfigError, SocConfig, load_config
+from cimarron.soc.cpu import CpuSourceError
+from rich.console import Console
+from rich.table import Table
+
+from .compiler.check import Place, check
+from .compiler.compile import compile
+from .compiler.errors import CompileError
+from .compiler.image import ProgramError
+from .frontend import ModelError, inspect, load
+from .graph import Graph, GraphError
+from .inputs import InputError, read_inputs
+from .report.folder import FolderError, check_folder, replaced_folder
+from .report.progress import reported_progress
+from .report.record import write_json
+from .report.table import print_run
+from .runner.doctor import examine
+from .runner.session import run_model
+from .runner.simulation import SimulationError
+from .runner.tools import ToolError
+
+__all__ = ["main"]
+
+#: Exit codes: a mismatch or a run that failed; arguments or input that cannot be used.
+FAILED, REFUSED = 1, 2
+
+_REFUSALS = (ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError)
+_FAILURES = (ToolError, SimulationError, CpuSourceError)
+
+
+class _Commands(click.Group):
+    """Turns errors with a sentence for the user into that sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _REFUSALS as error:
+            _complain(str(error))
+            ctx.exit(REFUSED)
+        except _FAILURES as error:
+            _complain(str(error))
+            ctx.exit(FAILED)
+        except OSError as error:
+            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+            ctx.exit(REFUSED)
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"cimarron: {sentence}", err=True)
+
+
+def _announce(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _console() -> Console:
+    """Standard output; wide enough for a table where nobody looks at it live."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _configuration(ctx: click.Context, parameter: click.Parameter, value: str) -> SocConfig:
+    return load_config(value)
+
+
+_config = click.option(
+    "--config",
+    default="default",
+    metavar="PRESET|FILE",
+    callback=_configuration,
+    help=f"Hardware: {', '.join(PRESETS)}, or a TOML file.  [default: default]",
+)
+_model = click.argument("model", type=click.Path(path_type=Path))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="cimarron")
+def main() -> None:
+    """Runs quantised networks on a simulated compute-in-memory chip, bit for bit.
+
+    Exit codes: 0 good, 1 a mismatch or a failed run, 2 bad arguments or input.
+    """
+
+
+def _one_input(graph: Graph) -> None:
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise CompileError(
+            f"model {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs:"
+            " only networks with one of each can be run"
+        )
+
+
+@main.command("check")
+@_model
+@_config
+@click.pass_context
+def check_command(ctx: click.Context, model: Path, config: SocConfig) -> None:
+    """List where every operator of MODEL runs: engine, CPU or host, or why it cannot."""
+    table = Table("operator", "type", "runs on", "why")
+    refused = [operator for operator in inspect(model) if not operator.supported]
+    if refused:
+        for operator in refused:
+            table.add_row(operator.name, operator.op, "unsupported", f"{operator.reason}: {operator.remedy}")
+    else:
+        graph = load(model)
+        verdicts = check(graph, config)
+        for verdict in verdicts:
+            table.add_row(verdict.name, verdict.op, verdict.place.value, verdict.reason)
+        refused = [verdict for verdict in verdicts if verdict.place is Place.UNSUPPORTED]
+        if not refused:
+            _one_input(graph)
+            compile(graph, config)
+    _console().print(table)
+    if refused:
+        _complain(f"{len(refused)} operator{'s' if len(refused) > 1 else ''} of {model} cannot be run")
+        ctx.exit(REFUSED)
+
+
+@main.command("compile")
+@_model
+@_config
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program.")
+def compile_command(model: Path, config: SocConfig, output: Path) -> None:
+    """Compile MODEL to a program: program.bin for the chip, program.json about it."""
+    graph = load(model)
+    _one_input(graph)
+    program = compile(graph, config)
+    program.save(output)
+    bound = sum(layer.bound.cycles for layer in program.layers)
+    click.echo(f"{output}: {len(program.image)} bytes, {len(program.layers)} layers, at least {bound:,} cycles")
+
+
+@main.command("run")
+@_model
+@_config
+@click.option(
+    "--input",
+    "inputs",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Input: .npy, .npz, or raw bytes in the layout of the model's input. May be repeated.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for report and outputs.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Record waveforms in this VCD file (slow).")
+@click.option(
+    "--build-dir", default="build/sim", type=click.Path(path_type=Path), show_default=True, help="Built simulators."
+)
+@click.pass_context
+def run_command(
+    ctx: click.Context,
+    model: Path,
+    config: SocConfig,
+    inputs: Sequence[Path],
+    output: Path,
+    trace: Path | None,
+    build_dir: Path,
+) -> None:
+    """Run MODEL on the simulated chip and compare every layer with the reference.
+
+    Leaves report.json and output_<n>.npy in the output folder.
+    """
+    graph = load(model)
+    _one_input(graph)
+    check_folder(output)
+    arrays = [array for path in inputs for array in read_inputs(path, graph)]
+    with reported_progress("sample") as progress:
+        session = run_model(
+            graph, config, arrays, build_dir=build_dir, trace=trace, announce=_announce, progress=progress
+        )
+    with replaced_folder(output) as folder:
+        write_json(folder / "report.json", session.record)
+        for index, array in enumerate(session.outputs):
+            np.save(folder / f"output_{index}.npy", array)
+    print_run(session.record, _console())
+    if session.mismatches:
+        for mismatch in session.mismatches[:10]:
+            _complain(str(mismatch))
+        _complain(f"{len(session.mismatches)} of {session.record['tensors_compared']} tensors differ")
+        ctx.exit(FAILED)
+
+
+@main.command("verilog")
+@_config
+@click.option(
+    "--top",
+    "tops",
+    type=click.Choice(["macro", "engine", "soc"]),
+    multiple=True,
+    default=("soc",),
+    show_default=True,
+    help="What to write. May be repeated.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the Verilog.")
+def verilog_command(config: SocConfig, tops: Sequence[str], output: Path) -> None:
+    """Write the hardware as Verilog: one file per top, named like its module."""
+    from .runner.tops import write_top
+
+    for top in tops:
+        for path in write_top(top, config, output):
+            click.echo(path)
+
+
+@main.command("doctor")
+@click.pass_context
+def doctor_command(ctx: click.Context) -> None:
+    """Show what this machine has, and how to install what is missing."""
+    table = Table("", "name", "for", "version", "install with")
+    findings = examine()
+    for finding in findings:
+        mark = "ok" if finding.found else "MISSING" if finding.required else "missing"
+        install = "" if finding.found else finding.install
+        table.add_row(mark, finding.name, finding.purpose, finding.version or "-", install)
+    _console().print(table)
+    if missing := [finding.name for finding in findings if finding.required and not finding.found]:
+        _complain(f"missing: {', '.join(missing)}")
+        ctx.exit(FAILED)

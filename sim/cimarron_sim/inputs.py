@@ -1,0 +1,83 @@
+"""Input files of a model, as a user has them."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .graph import Graph, Port, Tensor
+
+__all__ = ["InputError", "read_inputs"]
+
+
+class InputError(ValueError):
+    """A file that does not hold inputs of the model; the sentence says what is expected."""
+
+
+def _numpy(path: Path, port: Port) -> np.ndarray:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a file that numpy can read: {error}") from None
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        if port.name in content.files:
+            return content[port.name]
+        if len(content.files) == 1:
+            return content[content.files[0]]
+        raise InputError(
+            f"{path} holds the arrays {', '.join(content.files) or 'none'}: name the input's {port.name!r}"
+        )
+
+
+def _raw(path: Path, port: Port, tensor: Tensor) -> np.ndarray:
+    content = path.read_bytes()
+    sizes = {}
+    for dtype in (port.dtype, tensor.dtype):
+        sizes.setdefault(int(np.prod(port.shape)) * dtype.itemsize, dtype)
+    if len(content) not in sizes:
+        expected = " or ".join(f"{size} (as {dtype})" for size, dtype in sizes.items())
+        raise InputError(f"{path} has {len(content)} bytes; input {port.name!r} of shape {port.shape} takes {expected}")
+    dtype = sizes[len(content)]
+    return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(port.shape)
+
+
+def read_inputs(path: Path, graph: Graph) -> list[np.ndarray]:
+    """The inputs in a file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npy``; ``.npz`` with one array or one named like the input; or, with any other suffix, raw little-endian
+        values in the layout of the model's input.
+    graph : Graph
+        With one input. Its first axis may count several inputs if the model takes one at a time.
+
+    Returns
+    -------
+    list of array
+        Each of the shape of the model's input.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds another shape or type.
+    """
+    port, tensor = graph.port(graph.inputs[0]), graph.tensors[graph.inputs[0]]
+    if not path.is_file():
+        raise InputError(f"input {path} does not exist")
+    array = _numpy(path, port) if path.suffix in (".npy", ".npz") else _raw(path, port, tensor)
+    if array.dtype not in (port.dtype, tensor.dtype):
+        allowed = " or ".join(dict.fromkeys((str(port.dtype), str(tensor.dtype))))
+        raise InputError(f"{path} holds {array.dtype}; input {port.name!r} takes {allowed}: convert the array")
+    if array.shape == port.shape:
+        return [array]
+    if port.shape[:1] == (1,):
+        if array.shape == port.shape[1:]:
+            return [array[np.newaxis]]
+        if array.shape[1:] == port.shape[1:] and len(array):
+            return [array[index : index + 1] for index in range(len(array))]
+    raise InputError(
+        f"{path} holds an array of shape {array.shape}; input {port.name!r} takes {port.shape}: reshape the array"
+    )

@@ -1,0 +1,107 @@
+"""The report of a run, as JSON: every other form is made from it."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+from cimarron.config import SocConfig
+
+from ..compiler.program import Layer, Program
+from ..runner.compare import Mismatch
+from ..runner.simulation import COUNTERS, RunResult
+
+__all__ = ["FORMAT", "describe_run", "write_json"]
+
+#: Version of the report's format.
+FORMAT = 1
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a report, keys in a fixed order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _layer(program_layer: Layer, runs: Sequence[Any], config: SocConfig) -> dict[str, Any]:
+    cycles = median_low(run.cycles for run in runs)
+    # The figures of one and the same inference, so that they add up.
+    run = next(run for run in runs if run.cycles == cycles)
+    counters = {name: getattr(run.counters, name) for name in COUNTERS}
+    bound = program_layer.bound
+    return {
+        "layer": program_layer.name,
+        "op": program_layer.op,
+        "shape": list(program_layer.output.shape),
+        "cycles": cycles,
+        "cycles_min": min(run.cycles for run in runs),
+        "cycles_max": max(run.cycles for run in runs),
+        "macs": program_layer.macs,
+        "utilisation": program_layer.utilisation(cycles),
+        "bound": bound.cycles,
+        "bounds": dataclasses.asdict(bound),
+        "operations": counters["operations"],
+        "compute": counters["compute"],
+        "stalls": {
+            "input": counters["stall_input"],
+            "weights": counters["stall_weights"],
+            "output": counters["stall_output"],
+            "control": max(0, cycles - counters["busy"]),
+        },
+    }
+
+
+def describe_run(
+    program: Program, config: SocConfig, result: RunResult, mismatches: Sequence[Mismatch], tensors: int
+) -> dict[str, Any]:
+    """The record of a run.
+
+    Parameters
+    ----------
+    program : Program
+    config : SocConfig
+    result : RunResult
+    mismatches : sequence of Mismatch
+    tensors : int
+        How many tensors were compared with the reference.
+
+    Returns
+    -------
+    dict
+        ``layers`` holds one entry per layer. Cycles are those of the median inference; of a layer, the entry is that of
+        an inference in which it took its median. ``stalls`` are clock cycles, ``control`` those in which the engine had
+        no job.
+    """
+    inferences = result.inferences
+    cycles = median_low(inference.cycles for inference in inferences)
+    layers = [
+        _layer(layer, [inference.layers[index] for inference in inferences], config)
+        for index, layer in enumerate(program.layers)
+    ]
+    macs = sum(layer.macs for layer in program.layers)
+    return {
+        "format": FORMAT,
+        "model": program.name,
+        "model_hash": program.model_hash,
+        "profile": program.profile,
+        "config": dataclasses.asdict(config),
+        "config_hash": f"{config.engine.hash:08x}",
+        "samples": len(inferences),
+        "tensors_compared": tensors,
+        "mismatches": len(mismatches),
+        "mismatch_list": [str(mismatch) for mismatch in mismatches[:100]],
+        "cycles_per_inference": cycles,
+        "cycles_per_inference_min": min(inference.cycles for inference in inferences),
+        "cycles_per_inference_max": max(inference.cycles for inference in inferences),
+        "firmware_cycles_per_inference": median_low(inference.firmware_cycles for inference in inferences),
+        "microseconds_per_inference": cycles * 1e6 / config.clock_hz,
+        "macs_per_inference": macs,
+        "macs_per_cycle": macs / cycles,
+        "bound_per_inference": sum(layer["bound"] for layer in layers),
+        "simulated_cycles": result.simulated_cycles,
+        "simulation_seconds": round(result.seconds, 6),
+        "simulated_cycles_per_second": round(result.cycles_per_second, 1),
+        "layers": layers,
+    }
