@@ -76,19 +76,20 @@ class Quantization:
         """One scale and zero point for the whole tensor."""
         return cls(np.array(scale, np.float32), np.array(zero_point, np.int32))
 
-    def _along(self, values: np.ndarray, ndim: int) -> np.ndarray:
+    def along(self, values: np.ndarray, ndim: int) -> np.ndarray:
+        """`values`, one per scale, in a shape that broadcasts with arrays of `ndim` dimensions."""
         return values if self.axis is None else values.reshape([-1 if i == self.axis else 1 for i in range(ndim)])
 
     def quantize(self, real: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Nearest integers, ties to even, saturated to `dtype`; ONNX's QuantizeLinear."""
         limits = np.iinfo(dtype)
-        steps = np.rint(np.asarray(real, np.float32) / self._along(self.scale, real.ndim)).astype(np.float64)
-        return np.clip(steps + self._along(self.zero_point, real.ndim), limits.min, limits.max).astype(dtype)
+        steps = np.rint(np.asarray(real, np.float32) / self.along(self.scale, real.ndim)).astype(np.float64)
+        return np.clip(steps + self.along(self.zero_point, real.ndim), limits.min, limits.max).astype(dtype)
 
     def dequantize(self, integers: np.ndarray) -> np.ndarray:
         """Real values of `integers`, float32; ONNX's DequantizeLinear."""
-        steps = integers.astype(np.int64) - self._along(self.zero_point, integers.ndim)
-        return steps.astype(np.float32) * self._along(self.scale, integers.ndim)
+        steps = integers.astype(np.int64) - self.along(self.zero_point, integers.ndim)
+        return steps.astype(np.float32) * self.along(self.scale, integers.ndim)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,13 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of the tensor at one value per element of its dtype."""
         return self.size * self.dtype.itemsize
+
+    @property
+    def zero_points(self) -> np.ndarray:
+        """Zero points, int64, in a shape that broadcasts with the tensor; 0 if it is not quantised."""
+        if self.quantization is None:
+            return np.zeros((), np.int64)
+        return self.quantization.along(self.quantization.zero_point, len(self.shape)).astype(np.int64)
 
     @property
     def zero_point(self) -> int:
