@@ -1,0 +1,113 @@
+"""Weights, biases and geometry of layers, checked and brought to the graph's form."""
+
+import dataclasses
+
+import numpy as np
+
+from .model import ModelError, Unsupported
+from .values import Constant, QuantizedConstant, Value
+
+__all__ = ["integer_bias", "output_size", "padding", "symmetric_weights", "transposed"]
+
+
+def symmetric_weights(value: Value | None, axis: int) -> QuantizedConstant:
+    """A layer's weights as int8 with zero point 0.
+
+    Parameters
+    ----------
+    value : Value
+    axis : int
+        Of the output channels, the only one that may have several scales.
+
+    Raises
+    ------
+    Unsupported
+        If they are not constant, or do not fit.
+    """
+    if not isinstance(value, QuantizedConstant):
+        raise Unsupported("its weights are not constant integers", "quantise the model with quantize_static")
+    quantization = value.quantization
+    if quantization.axis not in (None, axis):
+        raise Unsupported("its weights have a scale per input", "quantise weights per output channel")
+    data = value.data.astype(np.int64) - quantization.along(quantization.zero_point, value.data.ndim)
+    limit = 1 << value.bits - 1
+    if data.min() < -limit or data.max() >= limit:
+        raise Unsupported("its weights are asymmetric", "quantise weights with zero point 0")
+    symmetric = dataclasses.replace(quantization, zero_point=np.zeros_like(quantization.zero_point))
+    return QuantizedConstant(data.astype(np.int8), symmetric, value.bits)
+
+
+def transposed(weights: QuantizedConstant) -> QuantizedConstant:
+    """A weight matrix with its axes exchanged."""
+    axis = weights.quantization.axis
+    quantization = dataclasses.replace(weights.quantization, axis=None if axis is None else 1 - axis)
+    return QuantizedConstant(weights.data.T, quantization, weights.bits)
+
+
+def integer_bias(label: str, bias: QuantizedConstant | Constant, products: np.ndarray) -> np.ndarray:
+    """A layer's bias in units of ``x_scale * w_scale``.
+
+    Parameters
+    ----------
+    label : str
+        Of the layer, for sentences.
+    bias : QuantizedConstant or Constant
+        Integers, or real numbers, which are rounded as ONNX Runtime does.
+    products : float32 array, shape (M,)
+        ``x_scale * w_scale`` of every output.
+
+    Returns
+    -------
+    int32 array, shape (M,)
+
+    Raises
+    ------
+    ModelError
+        If the shape, type or scale does not belong to the layer.
+    """
+    data = bias.data
+    if data.size not in (1, products.size) or (data.ndim and data.shape[-1] != data.size):
+        raise ModelError(f"layer {label!r} has {products.size} outputs but a bias of {data.shape}: let the sizes agree")
+    data = np.broadcast_to(data.reshape(-1), products.shape)
+    if isinstance(bias, Constant):
+        if data.dtype != np.float32 or not np.all(np.isfinite(data)):
+            raise ModelError(f"layer {label!r} has a bias that is not finite in float32: export the model again")
+        limits = np.iinfo(np.int32)
+        return np.clip(np.rint(data / products).astype(np.float64), limits.min, limits.max).astype(np.int32)
+    if data.dtype != np.int32 or np.any(bias.quantization.zero_point):
+        raise ModelError(f"layer {label!r} has a bias that is not int32 with zero point 0: quantise the model again")
+    # ONNX Runtime never looks at this scale, so a rounding error in it is harmless.
+    if not np.allclose(bias.quantization.scale, products, rtol=1e-3, atol=0):
+        raise ModelError(f"layer {label!r} has a bias whose scale is not x_scale * w_scale: quantise the model again")
+    return np.ascontiguousarray(data)
+
+
+def padding(
+    attributes: dict, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Padding of a convolution: top, left, bottom, right, in pixels.
+
+    Parameters
+    ----------
+    attributes : dict
+        ``pads``, or ``auto_pad``, by which the output has ceil(size / stride) pixels.
+    size, kernel, stride, dilation : tuple of int
+        Vertical, horizontal.
+    """
+    auto = attributes.get("auto_pad", b"NOTSET").decode()
+    if auto == "NOTSET":
+        top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+        return top, left, bottom, right
+    if auto == "VALID":
+        return 0, 0, 0, 0
+    before, after = [], []
+    for pixels, taps, step, spread in zip(size, kernel, stride, dilation, strict=True):
+        total = max(0, (-(-pixels // step) - 1) * step + spread * (taps - 1) + 1 - pixels)
+        before.append(total - total // 2 if auto == "SAME_LOWER" else total // 2)
+        after.append(total - before[-1])
+    return before[0], before[1], after[0], after[1]
+
+
+def output_size(pixels: int, pads: int, kernel: int, stride: int, dilation: int) -> int:
+    """Pixels of a convolution's output along one axis; less than 1 if the kernel does not fit."""
+    return (pixels + pads - dilation * (kernel - 1) - 1) // stride + 1

@@ -1,0 +1,112 @@
+"""What a front end knows about the values that flow between a model's operators."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Quantization
+
+__all__ = ["Constant", "Floats", "Integers", "Layer", "QuantizedConstant", "Reals", "Unknown", "Value"]
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array that the file holds."""
+
+    data: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedConstant:
+    """Real numbers, given as constant integers; ``bits`` is the width of the file's own type."""
+
+    data: np.ndarray
+    quantization: Quantization
+    bits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Floats:
+    """A float32 input of the model, possibly reshaped and transposed.
+
+    ``shape`` is the input's own; ``positions``, of the value's shape, says which element of the input (in row-major
+    order) stands where.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    positions: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """A tensor of the graph, possibly reshaped and transposed; ``positions`` as in `Floats`."""
+
+    tensor: str
+    positions: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Reals:
+    """Real numbers that a tensor of the graph stands for; ``positions`` as in `Floats`."""
+
+    tensor: str
+    positions: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Real numbers that a layer computes, before anything quantises them.
+
+    Parameters
+    ----------
+    name : str
+    operator : int
+        Index of the verdict on the operator.
+    op : str
+        Of the graph.
+    input : str
+        Tensor the layer reads, in the shape the operator wants.
+    weights : QuantizedConstant
+        Output channels first.
+    bias : QuantizedConstant or Constant or None
+    attributes : dict
+    shape : tuple of int
+        In the model's layout.
+    low, high : float
+        Bounds of the activation function.
+    """
+
+    name: str
+    operator: int
+    op: str
+    input: str
+    weights: QuantizedConstant
+    bias: QuantizedConstant | Constant | None
+    attributes: dict
+    shape: tuple[int, ...]
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """``low`` and ``high``."""
+        return self.low, self.high
+
+    @property
+    def memory_shape(self) -> tuple[int, ...]:
+        """Shape of the result in the graph: NHWC, or a matrix."""
+        if self.op == "conv2d":
+            batch, channels, height, width = self.shape
+            return batch, height, width, channels
+        return int(np.prod(self.shape[:-1])), self.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """The result of an operator that is not supported; its shape, where ONNX can tell."""
+
+    shape: tuple[int, ...] | None
+
+
+Value = Constant | QuantizedConstant | Floats | Integers | Reals | Layer | Unknown
