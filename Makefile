@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ' ?## ' '/^[a-z]+:.*## /{sub(":.*", "", $$1); printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 sim: $(READY) ## run the digits on the simulated chip, or one bench: TB=macro SIM=icarus SEED=1 CASE=name WAVES=1
-	$(PY) $(if $(TB),tb/benches.py $(TB) --sim $(or $(SIM),verilator) $(if $(CASE),--case $(CASE)),examples/digits/run.py)
+	$(PY) $(if $(TB),-m pytest -s -m cosim -k $(or $(SIM),verilator) tests/test_$(TB).py,examples/digits/run.py)
 
 test: $(READY) ## run every test; ARGS="-k macro" chooses
 	$(PY) -m pytest --junit-xml=build/test/results.xml $(ARGS)

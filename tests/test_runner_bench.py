@@ -47,7 +47,8 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "counter.v").write_text(COUNTER)
     (tmp_path / "tb_example.py").write_text(BENCH)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("SEED", raising=False)
+    for variable in ("SEED", "CASE", "WAVES"):
+        monkeypatch.delenv(variable, raising=False)
 
     def run(**options):
         module = options.pop("module", "tb_example")
@@ -79,9 +80,13 @@ def test_parameters_and_environment_reach_the_bench(bench):
 
 
 @pytest.mark.cosim
-def test_the_environment_chooses_the_seed(bench, monkeypatch):
-    monkeypatch.setenv("SEED", "12")
-    assert bench(simulator="icarus", seed=3).seed == 12
+def test_the_environment_chooses_seed_test_and_waves(bench, monkeypatch):
+    for variable, value in {"SEED": "13", "CASE": "counts", "WAVES": "1"}.items():
+        monkeypatch.setenv(variable, value)
+    result = bench(simulator="icarus", seed=3)
+    assert result.seed == 13
+    assert result.passed == ("counts",)
+    assert result.waves is not None
 
 
 @pytest.mark.cosim

@@ -57,9 +57,8 @@ def _repeat_command(bench: str, simulator: str, seed: int, testcase: str | None)
     if test := os.environ.get("PYTEST_CURRENT_TEST"):
         node = test.rsplit(" (", 1)[0]
         return f"SEED={seed} {shlex.quote(sys.executable)} -m pytest {shlex.quote(node)}"
-    name = bench.removeprefix("tb_")
     case = f" CASE={testcase}" if testcase else ""
-    return f"make sim TB={name} SIM={simulator} SEED={seed}{case}"
+    return f"make sim TB={bench.removeprefix('tb_')} SIM={simulator} SEED={seed}{case}"
 
 
 @contextmanager
@@ -138,7 +137,7 @@ def run_bench(
     env : mapping, optional
         Environment variables for the bench.
     testcase : str, optional
-        The one test to run; all by default.
+        The one test to run; all by default. The environment variable ``CASE`` wins.
 
     Returns
     -------
@@ -166,6 +165,7 @@ def run_bench(
         seed = int(chosen)
     elif seed is None:
         seed = random.SystemRandom().randrange(2**31)
+    testcase = os.environ.get("CASE") or testcase
     waves = waves or os.environ.get("WAVES") == "1"
     environment["WAVES"] = "1" if waves else "0"
     # Under pytest the runner would look for its results elsewhere and end the process; here the file decides.
@@ -234,6 +234,7 @@ def run_bench(
             reason = f"passed, but the simulator did not end well ({status})"
         else:
             record = directory / ("dump.vcd" if simulator == "verilator" else f"{toplevel}.fst")
+            print(f"{bench} on {simulator}: {len(passed)} passed, seed {seed}", *([record] if waves else []))
             return BenchResult(
                 passed=tuple(passed), seed=seed, results=results, log=log, waves=record if waves else None
             )
