@@ -1,4 +1,4 @@
-"""What the engine does to memory and activation buffer, job by job: the scoreboard's model, written from `cimarron.isa`."""
+"""What the engine does to memory and activation buffer, job by job, written from `cimarron.isa`: the scoreboard."""
 
 from collections.abc import Sequence
 

@@ -1,0 +1,301 @@
+"""The compiler: its programs, run on the engine's model, give what the reference gives."""
+
+import dataclasses
+import struct
+
+import numpy as np
+import pytest
+from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
+from cimarron.isa import Opcode, Profile, unpack_job
+from cimarron_sim.compiler import CompileError, Place, Program, check, compile
+from cimarron_sim.compiler.bound import load_bound, mac_bound
+from cimarron_sim.compiler.layer import read_layer
+from cimarron_sim.compiler.memory import Buffer, place
+from cimarron_sim.compiler.params import fold_zero_point, scale_record
+from cimarron_sim.compiler.stream import pack_rows
+from cimarron_sim.compiler.tiling import tile
+from cimarron_sim.graph import Graph, Tensor
+from cimarron_sim.reference.execute import execute
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import Builder, layers, run_on_model
+
+TINY, DEFAULT, CELLS256 = (PRESETS[name] for name in ("tiny", "default", "cells256"))
+
+#: As tiny, with so few partial sums that images are cut into bands and rows into pieces.
+NARROW = SocConfig(engine=dataclasses.replace(TINY.engine, psum_entries=16))
+
+#: Odd ones: 2-bit cells, weights up to 16 bits, many lanes, one word per tile at the widest.
+FUSED = SocConfig(
+    engine=EngineConfig(
+        macro=MacroConfig(rows=24, words=16, cell_bits=2, max_weight_bits=16), act_buffer_bytes=4096,
+        psum_entries=64, weight_port_bits=128, act_port_bytes=8, lanes=2,
+    )
+)  # fmt: skip
+
+
+def jobs_of(program: Program) -> list[dict[str, int]]:
+    """Fields of every job of a program."""
+    header, found = program.header, []
+    offset = header["steps_offset"]
+    while offset < header["steps_offset"] + header["steps_bytes"]:
+        first = int.from_bytes(program.image[offset : offset + 4], "little")
+        if first & 0xFF == 1:
+            found.append(unpack_job(list(struct.unpack_from("<24I", program.image, offset + 4))))
+        offset += first >> 16 << 2
+    return found
+
+
+def assert_exact(builder: Builder, config: SocConfig) -> Program:
+    graph = builder.graph()
+    x = builder.input()
+    expected = execute(graph, {"x": x})
+    program = compile(graph, config)
+    output, snapshots = run_on_model(program, config, x.tobytes())
+    for layer in program.layers:
+        snapshot = snapshots[layer.last_job]
+        got = layer.output.array(snapshot[layer.output.address : layer.output.address + layer.output.nbytes])
+        np.testing.assert_array_equal(got, expected[layer.output.tensor], err_msg=layer.name)
+    np.testing.assert_array_equal(program.output.array(output), expected[graph.outputs[0]])
+    return program
+
+
+@pytest.mark.parametrize(
+    "config", [TINY, DEFAULT, CELLS256, NARROW, FUSED], ids=["tiny", "default", "cells256", "narrow", "fused"]
+)
+@given(builder=layers())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_random_layers_are_exact(config, builder):
+    assert_exact(builder, config)
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_networks_are_exact_layer_by_layer(profile):
+    builder = Builder((1, 8, 8, 1), np.uint8, 128, profile, seed=7)
+    builder.conv2d(6, (3, 3), pads=(1, 1, 1, 1), zero_point=-128, clamp=(-128, 127))
+    builder.conv2d(9, (3, 3), stride=(2, 2), pads=(0, 0, 1, 1), bits=4, zero_point=3).flatten()
+    builder.fully_connected(17, zero_point=-20).fully_connected(10)
+    program = assert_exact(builder, TINY)
+    assert [layer.op for layer in program.layers] == ["load", "conv2d", "conv2d", "fully_connected", "fully_connected"]
+    assert [layer.macs for layer in program.layers] == [0, 64 * 9 * 6, 16 * 54 * 9, 144 * 17, 17 * 10]
+
+
+def test_layers_without_room_for_partial_sums_are_cut_into_stripes():
+    # 8 x 6 pixels of 4 outputs in 3 row tiles: 24 sums per row of pixels.
+    def network():
+        return Builder((1, 8, 6, 5), seed=1).conv2d(4, (3, 3), pads=(1, 1, 1, 1))
+
+    def stripes(entries):
+        config = SocConfig(engine=dataclasses.replace(TINY.engine, psum_entries=entries))
+        macs = jobs_of(assert_exact(network(), config))[1:]
+        assert all(job["psum_entries"] <= entries for job in macs)
+        return [(job["out_height"], job["out_width"]) for job in macs]
+
+    assert stripes(256) == [(8, 6)]
+    assert stripes(128) == [(5, 6), (3, 6)]
+    assert stripes(16) == [(1, 4), (1, 2)] * 8
+
+
+def test_same_input_gives_the_same_bytes():
+    programs = [compile(Builder((1, 20), seed=3).fully_connected(7).graph(), TINY) for _ in range(2)]
+    assert programs[0] == programs[1]
+
+
+def test_a_reshaped_tensor_is_the_same_bytes():
+    program = compile(Builder((1, 4, 4, 2)).flatten().fully_connected(3).flatten().graph(), TINY)
+    assert len(jobs_of(program)) == 2
+    assert program.output.tensor == "flat2"
+    assert program.output.address == program.layers[-1].output.address
+
+
+def test_four_bit_weights_take_half_the_stream():
+    wide, narrow = (compile(Builder((1, 64)).fully_connected(32, bits=bits).graph(), DEFAULT) for bits in (8, 4))
+    # 32 records of 16 bytes; 64 rows of 16 bytes for each of 2 tiles, or 1.
+    assert wide.layers[1].bound.weights == 32 + 128
+    assert narrow.layers[1].bound.weights == 32 + 64
+    assert narrow.layers[1].peak_macs == 2 * wide.layers[1].peak_macs == 64 * 32 / 8
+
+
+def test_rows_are_packed_from_the_lowest_bit():
+    assert pack_rows(np.array([[1, -1, 2]]), 8, 4).tolist() == [[0x01, 0xFF, 0x02, 0]]
+    assert pack_rows(np.array([[1, -1, -8]]), 4, 4).tolist() == [[0xF1, 0x08, 0, 0]]
+    assert pack_rows(np.array([[-2, 3]]), 16, 4).tolist() == [[0xFE, 0xFF, 3, 0]]
+
+
+@given(st.integers(0, 2**31 - 2**23 - 1))
+def test_records_hold_float32_scales_exactly(bits):
+    scale = np.array(bits, np.uint32).view(np.float32)
+    mantissa, shift = (int(value) for value in scale_record(scale))
+    if mantissa == 0:
+        # Flushed: even the largest sum stays far below half a step.
+        assert abs(float(scale)) * 2**31 < 2**-64
+    else:
+        assert 2**23 <= mantissa < 2**24
+        assert -128 <= shift <= 127
+        assert float(scale) == mantissa * 2.0**shift
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.inf, np.nan])
+def test_scales_that_are_none_are_refused(scale):
+    with pytest.raises(ValueError, match="a scale is negative, infinite or not a number"):
+        scale_record(np.array([1.0, scale], np.float32))
+
+
+def test_zero_points_fold_into_the_bias_modulo_2_to_the_32():
+    weights = np.array([[127, -128], [127, 1]])
+    assert fold_zero_point(np.array([10, 10]), weights, 3).tolist() == [10 - 3 * 254, 10 + 3 * 127]
+    assert fold_zero_point(np.array([-(2**31), 0]), weights, 1).tolist() == [2**31 - 254, 127]
+
+
+def test_bounds_count_what_each_resource_does():
+    # 20 x 9 weights in the tiny macro (16 rows, 4 outputs of 8 bits): 2 row tiles, 3 word tiles.
+    engine = TINY.engine
+    builder = Builder((3, 20)).fully_connected(9)
+    graph = builder.graph()
+    layer = read_layer(graph, graph.nodes[0])
+    bound = mac_bound(layer, tile(layer, engine), engine)
+    assert bound.compute == 3 * 6 * 8
+    assert bound.weights == 9 * 4 + 3 * 20
+    assert bound.activations == 3 * 3 * (4 + 1)
+    assert bound.outputs == 3 * 2 * 9
+    assert bound.cycles == 144
+    assert load_bound(61, engine).cycles == 16
+    assert load_bound(61, DEFAULT.engine).cycles == 8
+
+
+def test_bounds_count_the_pieces_of_kernel_rows():
+    # Runs of 3 x 2 = 6 bytes: 6 | 6 | 4 + 2 in rows of 16, in reads of 4 bytes: 2 + 2 + 1 + 1.
+    graph = Builder((1, 5, 5, 2)).conv2d(4, (3, 3)).graph()
+    layer = read_layer(graph, graph.nodes[0])
+    assert mac_bound(layer, tile(layer, TINY.engine), TINY.engine).activations == 9 * 6
+
+
+def test_utilisation_is_the_share_of_the_macros_work():
+    layer = compile(Builder((1, 16)).fully_connected(4).graph(), TINY).layers[1]
+    assert layer.peak_macs == 16 * 4 / 8
+    assert layer.utilisation(16) == 0.5
+
+
+def test_check_places_every_operator():
+    graph = Builder((1, 4, 4, 2)).conv2d(4, (2, 2)).flatten().fully_connected(3, name="head").graph()
+    verdicts = check(graph, TINY)
+    assert [(verdict.name, verdict.place) for verdict in verdicts] == [
+        ("layer0", Place.ENGINE), ("flat1", Place.ENGINE), ("head", Place.ENGINE),
+    ]  # fmt: skip
+    assert verdicts[0].reason == "8 x 4 weights of 8 bits in 1 x 1 tiles, 1 job"
+
+
+def test_check_names_what_cannot_run_and_compile_refuses_it():
+    narrow = SocConfig(engine=dataclasses.replace(TINY.engine, macro=MacroConfig(rows=16, words=8, max_weight_bits=4)))
+    graph = Builder((1, 8)).fully_connected(4, name="wide").fully_connected(4, bits=4, name="slim").graph()
+    wide, slim = check(graph, narrow)
+    sentence = (
+        "layer 'wide' has weights of 8 bits, the macro computes with at most 4: quantise the weights to fewer bits or"
+        " choose a configuration with wider ones"
+    )
+    assert (wide.place, wide.reason) == (Place.UNSUPPORTED, sentence)
+    assert slim.place is Place.ENGINE
+    with pytest.raises(CompileError, match="layer 'wide' has weights of 8 bits"):
+        compile(graph, narrow)
+
+
+def refused(graph: Graph, config: SocConfig = TINY) -> str:
+    with pytest.raises(CompileError) as error:
+        compile(graph, config)
+    return str(error.value)
+
+
+def with_input(graph: Graph, tensor: Tensor) -> Graph:
+    """The graph with one more input."""
+    return dataclasses.replace(
+        graph, tensors={**graph.tensors, tensor.name: tensor}, inputs=(*graph.inputs, tensor.name)
+    )
+
+
+def test_activations_that_do_not_fit_name_the_layer():
+    graph = Builder((1, 32, 32, 2)).conv2d(3, (1, 1), name="big").graph()
+    assert refused(graph) == (
+        "layer 'big' needs 5120 bytes of activation buffer at once ('x' 2048, 'big.y' 3072), there are 4096: choose a"
+        " configuration with a larger act_buffer_bytes"
+    )
+
+
+def test_weights_that_do_not_fit_name_the_layer():
+    graph = Builder((1, 1000)).fully_connected(120, name="huge").graph()
+    assert "the largest layer 'huge' takes" in refused(graph)
+
+
+def test_a_pixel_without_room_for_its_sums_names_the_layer():
+    macro = MacroConfig(rows=16, words=64)
+    config = SocConfig(engine=dataclasses.replace(TINY.engine, macro=macro, psum_entries=16))
+    graph = Builder((1, 20)).fully_connected(40, name="wide").graph()
+    assert refused(graph, config) == (
+        "layer 'wide' needs 32 partial sums for one output pixel, there are 16: choose a configuration with more"
+        " psum_entries"
+    )
+
+
+def test_kernels_beyond_a_job_name_the_field():
+    graph = Builder((1, 300, 1, 1)).conv2d(1, (300, 1), name="tall").graph()
+    assert refused(graph).startswith("layer 'tall' is too large for a job: MAC job field kernel_h must lie in [0, 256)")
+
+
+def test_operands_computed_at_run_time_are_refused():
+    graph = Builder((1, 8)).fully_connected(4).graph()
+    dynamic = with_input(graph, dataclasses.replace(graph.tensors["layer0.w"], data=None))
+    assert refused(dynamic) == "layer 'layer0' computes its weights at run time: only constant ones can be loaded"
+
+
+def test_several_inputs_are_refused():
+    graph = with_input(Builder((1, 8)).fully_connected(4).graph(), Tensor("extra", (4,), np.dtype(np.int8)))
+    assert refused(graph) == "the network has 2 inputs (x, extra), a program has one: split the model"
+
+
+def test_scales_that_are_none_name_the_layer():
+    builder = Builder((1, 8)).fully_connected(2)
+    builder.nodes[0].attributes["scale"] = np.array([1.0, np.inf], np.float32)
+    assert refused(builder.graph()).startswith("layer 'layer0' cannot be requantised: a scale is negative, infinite")
+
+
+@st.composite
+def buffers(draw):
+    found = []
+    for index in range(draw(st.integers(1, 8))):
+        first = draw(st.integers(0, 6))
+        last = draw(st.integers(first, 6))
+        found.append(Buffer(name=f"b{index}", size=draw(st.integers(1, 40)), first=first, last=last))
+    return found
+
+
+@given(buffers())
+def test_buffers_needed_together_never_overlap(found):
+    addresses = place(found, [f"step {i}" for i in range(7)], capacity=512, alignment=8)
+    for buffer in found:
+        assert addresses[buffer.name] % 8 == 0
+        assert addresses[buffer.name] + buffer.size <= 512
+    for step in range(7):
+        alive = [buffer for buffer in found if buffer.first <= step <= buffer.last]
+        taken = [byte for b in alive for byte in range(addresses[b.name], addresses[b.name] + b.size)]
+        assert len(taken) == len(set(taken))
+
+
+def test_memory_is_used_again_when_a_buffer_is_no_longer_needed():
+    chain = [Buffer(name=str(i), size=100, first=i, last=i + 1) for i in range(6)]
+    addresses = place(chain, [str(i) for i in range(7)], capacity=208, alignment=8)
+    assert set(addresses.values()) == {0, 104}
+
+
+def test_walks_begin_in_the_padding():
+    program = compile(Builder((1, 6, 6, 3)).conv2d(5, (3, 3), pads=(1, 1, 1, 1)).graph(), TINY)
+    load, mac = jobs_of(program)
+    assert (load["opcode"], load["length"]) == (Opcode.LOAD, 108)
+    assert mac["in_base"] == (load["destination"] - 18) & 0xFFFF_FFFF
+    assert (mac["first_row"], mac["first_position"]) == (-1, -3)
+    assert (mac["kernel_h"], mac["runs"], mac["run_bytes"]) == (3, 1, 9)
+
+
+def test_dilated_taps_are_runs_of_their_own():
+    program = compile(Builder((1, 6, 6, 3)).conv2d(2, (2, 2), dilation=(2, 3)).graph(), TINY)
+    mac = jobs_of(program)[1]
+    assert (mac["kernel_h"], mac["runs"], mac["run_bytes"], mac["run_step"]) == (2, 2, 3, 9)
+    assert (mac["dilation_h"], mac["kernel_step"]) == (2, 36)
