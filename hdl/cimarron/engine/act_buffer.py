@@ -86,10 +86,11 @@ class ActBuffer(wiring.Component):
                 write.addr.eq(write_line),
                 write.data.eq(self.write.data[source]),
             ]
-            with m.If(lane < read_lane):
-                m.d.comb += read.addr.eq(next_read_line)
-            with m.If(lane < write_lane):
-                m.d.comb += write.addr.eq(next_write_line)
+            if lane < port - 1:  # the last lane never belongs to the next line
+                with m.If(lane < read_lane):
+                    m.d.comb += read.addr.eq(next_read_line)
+                with m.If(lane < write_lane):
+                    m.d.comb += write.addr.eq(next_write_line)
             stored.append(read.data)
 
         lanes = Array(stored)

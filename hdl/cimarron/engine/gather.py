@@ -272,7 +272,7 @@ class Gather(wiring.Component):
                 m.d.comb += source.eq(lane - c_align)
                 m.d.sync += [
                     d_write[lane].eq(source < c.count),
-                    d_wrapped[lane].eq(lane < c_align),
+                    d_wrapped[lane].eq((lane < c_align) if lane < port - 1 else 0),
                     d_inside[lane].eq(c_inside.bit_select(source, 1)),
                 ]
         with m.Elif(~stall):

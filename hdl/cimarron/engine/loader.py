@@ -84,14 +84,14 @@ class Loader(wiring.Component):
         # A tag per request says what to do with the answer; answers come in order and are always taken.
         tag = data.StructLayout({"record": 1, "last_beat": 1, "index": len(index), "set": len(load_set), "last": 1})
         m.submodules.tags = tags = SyncFIFO(width=tag.size, depth=4)
-        sent = Signal(tag)
+        is_record, last_beat, last = Signal(), Signal(), Signal()
         answered = data.View(tag, tags.r_data)
         request = Signal()
         taken = Signal()
         answer = Signal()
         dma = self.dma
         m.d.comb += [
-            tags.w_data.eq(sent),
+            tags.w_data.eq(Cat(is_record, last_beat, index, load_set, last)),
             request.eq(dma.stb & dma.cyc),
             taken.eq(request & ~dma.stall),
             answer.eq(dma.ack | dma.err),
@@ -118,14 +118,13 @@ class Loader(wiring.Component):
         held = Signal(config.weight_port_bits)
 
         last_item = items_left == 1
-        m.d.comb += [sent.index.eq(index), sent.set.eq(load_set)]
 
         def begin_records(count):
             m.d.sync += [items_left.eq(count), index.eq(0), beat.eq(0)]
 
         def next_item(beats: int):
             """Counts one request of an item of ``beats`` beats."""
-            m.d.comb += sent.last_beat.eq(beat == beats - 1)
+            m.d.comb += last_beat.eq(beat == beats - 1)
             with m.If(taken):
                 m.d.sync += beat.eq(beat + 1)
                 with m.If(beat == beats - 1):
@@ -134,35 +133,37 @@ class Loader(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.ready.eq(outstanding == 0)
-                m.d.sync += [
-                    is_signed.eq(self.job.weight_signed),
-                    width.eq(self.width),
-                    outputs.eq(self.outputs),
-                    last_outputs.eq(self.job.last_words),
-                    last_rows.eq(self.job.last_rows),
-                    row_tiles.eq(self.job.row_tiles),
-                    tiles_left.eq(self.job.row_tiles),
-                    words_left.eq(self.job.word_tiles),
-                    load_length.eq(self.load.length),
-                    load_addr.eq(self.load.destination),
-                    piece.eq(0),
-                ]
                 with m.If(self.start_mac):
-                    m.d.sync += address.eq(self.job.weight_addr)
+                    m.d.sync += [
+                        is_signed.eq(self.job.weight_signed),
+                        width.eq(self.width),
+                        outputs.eq(self.outputs),
+                        last_outputs.eq(self.job.last_words),
+                        last_rows.eq(self.job.last_rows),
+                        row_tiles.eq(self.job.row_tiles),
+                        tiles_left.eq(self.job.row_tiles),
+                        words_left.eq(self.job.word_tiles),
+                        address.eq(self.job.weight_addr),
+                    ]
                     begin_records(Mux(self.job.word_tiles == 1, self.job.last_words, self.outputs))
                     m.next = "RECORDS"
                 with m.Elif(self.start_load):
-                    m.d.sync += address.eq(self.load.source)
+                    m.d.sync += [
+                        address.eq(self.load.source),
+                        load_length.eq(self.load.length),
+                        load_addr.eq(self.load.destination),
+                        piece.eq(0),
+                    ]
                     m.next = "LOAD"
 
             with m.State("RECORDS"):
                 m.d.comb += [
-                    sent.record.eq(1),
+                    is_record.eq(1),
                     dma.stb.eq((banks_free != 0) & tags.w_rdy),
                 ]
                 next_item(config.param_beats)
-                with m.If(taken & last_item & sent.last_beat):
-                    m.d.comb += [take_bank.eq(1), sent.last.eq(1)]
+                with m.If(taken & last_item & last_beat):
+                    m.d.comb += [take_bank.eq(1), last.eq(1)]
                     m.d.sync += [
                         items_left.eq(Mux(tiles_left == 1, last_rows, macro.rows)),
                         index.eq(0),
@@ -172,8 +173,8 @@ class Loader(wiring.Component):
             with m.State("ROWS"):
                 m.d.comb += dma.stb.eq((sets_free != 0) & tags.w_rdy)
                 next_item(config.row_beats)
-                with m.If(taken & last_item & sent.last_beat):
-                    m.d.comb += [take_set.eq(1), sent.last.eq(1)]
+                with m.If(taken & last_item & last_beat):
+                    m.d.comb += [take_set.eq(1), last.eq(1)]
                     m.d.sync += [
                         load_set.eq(Mux(load_set == macro.weight_sets - 1, 0, load_set + 1)),
                         tiles_left.eq(tiles_left - 1),

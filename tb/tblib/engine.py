@@ -1,0 +1,92 @@
+"""The two ports through which software drives the engine."""
+
+from cimarron.isa import ACT_WINDOW, Instruction, Register
+from cocotb.triggers import FallingEdge
+
+
+class EnginePort:
+    """Registers, custom instructions and the activation buffer's window of an engine.
+
+    Pins change at the falling edge. Every access ends within ``patience`` cycles or fails.
+    """
+
+    patience = 20_000
+
+    def __init__(self, dut):
+        self.dut = dut
+        dut.bus__cyc.value = dut.bus__stb.value = dut.bus__we.value = 0
+        dut.command__request__valid.value = 0
+        dut.command__response__ready.value = 0
+
+    async def _until(self, pin) -> None:
+        for _ in range(self.patience):
+            await FallingEdge(self.dut.clk)
+            if pin.value == 1:
+                return
+        raise AssertionError(f"{pin._name} stayed low for {self.patience} cycles")
+
+    async def bus(self, address: int, data: int | None = None, sel: int = 0xF) -> int:
+        """One access over the bus: a write of ``data``, or a read that returns the word."""
+        dut = self.dut
+        dut.bus__adr.value = address >> 2
+        dut.bus__we.value = data is not None
+        dut.bus__dat_w.value = data or 0
+        dut.bus__sel.value = sel
+        dut.bus__cyc.value = dut.bus__stb.value = 1
+        await self._until(dut.bus__ack)
+        value = int(dut.bus__dat_r.value)
+        dut.bus__cyc.value = dut.bus__stb.value = 0
+        await FallingEdge(dut.clk)
+        return value
+
+    async def instruction(self, function: int, a: int = 0, b: int = 0) -> int:
+        """One custom instruction; returns its result."""
+        dut = self.dut
+        dut.command__request__payload.value = function | a << 10 | b << 42
+        dut.command__request__valid.value = 1
+        while dut.command__request__ready.value != 1:
+            await FallingEdge(dut.clk)
+        await FallingEdge(dut.clk)
+        dut.command__request__valid.value = 0
+        dut.command__response__ready.value = 1
+        while dut.command__response__valid.value != 1:
+            await FallingEdge(dut.clk)
+        value = int(dut.command__response__payload.value)
+        await FallingEdge(dut.clk)
+        dut.command__response__ready.value = 0
+        return value
+
+    async def read(self, register: Register) -> int:
+        return await self.instruction(Instruction.READ, register)
+
+    async def write(self, register: Register, value: int) -> None:
+        await self.instruction(Instruction.WRITE, register, value)
+
+    async def push(self, words: list[int]) -> None:
+        """A job descriptor, two words per instruction, again and again until there is room."""
+        for a, b in zip(words[::2], words[1::2], strict=True):
+            for _ in range(self.patience):
+                if await self.instruction(Instruction.PUSH, a, b):
+                    break
+            else:
+                raise AssertionError("the queue stayed full")
+
+    async def wait_idle(self) -> int:
+        """Wait until no job is left; returns the error code."""
+        for _ in range(self.patience):
+            status = await self.read(Register.STATUS)
+            if not status & 1 or status & 2:
+                return await self.read(Register.ERROR)
+        raise AssertionError(f"the engine stayed busy, status {status:#x}")
+
+    async def write_act(self, address: int, data: bytes) -> None:
+        """Bytes into the activation buffer; address and length are multiples of 4."""
+        for offset in range(0, len(data), 4):
+            await self.bus(ACT_WINDOW + address + offset, int.from_bytes(data[offset : offset + 4], "little"))
+
+    async def read_act(self, address: int, length: int) -> bytes:
+        """Bytes of the activation buffer, at any alignment."""
+        first = address & ~3
+        words = [await self.bus(ACT_WINDOW + at) for at in range(first, address + length, 4)]
+        data = b"".join(word.to_bytes(4, "little") for word in words)
+        return data[address - first : address - first + length]

@@ -1,0 +1,118 @@
+"""Random, valid MAC jobs and the weight streams they read."""
+
+import struct
+from random import Random
+
+from cimarron.config import EngineConfig
+from cimarron.isa import Opcode, OutFormat, Profile, pack_job
+
+
+def _record(rng: Random, profile: int, magnitude: int) -> bytes:
+    """A requantisation record that maps sums of about ``magnitude`` onto a byte."""
+    bias = rng.randrange(-magnitude, magnitude + 1)
+    bits = max(0, magnitude.bit_length() - 7)
+    if profile == Profile.TFLM:
+        multiplier, shift = rng.randrange(2**30, 2**31), max(-31, 1 - bits)
+    else:
+        multiplier, shift = rng.randrange(2**23, 2**24), -24 - bits
+    return struct.pack("<iIiI", bias, multiplier, shift, 0)
+
+
+def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[dict[str, int], bytes]:
+    """Fields of a MAC job (without ``weight_addr``) and its weight stream.
+
+    Input and output lie anywhere in the activation buffer, at any alignment, without overlapping.
+
+    Parameters
+    ----------
+    rng : Random
+    config : EngineConfig
+    limit : int
+        Largest image height, width and channel count.
+    """
+    macro = config.macro
+    while True:
+        channels = rng.choice((1, 2, 3, rng.randrange(1, 3 * limit)))
+        height, width = rng.randrange(1, limit + 1), rng.randrange(1, limit + 1)
+        kernel_h, kernel_w = rng.randrange(1, 4), rng.randrange(1, 4)
+        stride_h, stride_w = rng.randrange(1, 3), rng.randrange(1, 3)
+        dilation_h, dilation_w = rng.choice((1, 1, 2)), rng.choice((1, 1, 2))
+        pad_top, pad_left = rng.randrange(kernel_h), rng.randrange(kernel_w)
+        pad_bottom, pad_right = rng.randrange(kernel_h), rng.randrange(kernel_w)
+        out_height = (height + pad_top + pad_bottom - dilation_h * (kernel_h - 1) - 1) // stride_h + 1
+        out_width = (width + pad_left + pad_right - dilation_w * (kernel_w - 1) - 1) // stride_w + 1
+        weight_bits = rng.choice(macro.weight_widths)
+        outputs = macro.outputs(weight_bits)
+        out_channels = rng.choice((1, outputs, rng.randrange(1, 3 * outputs)))
+        reduction = kernel_h * kernel_w * channels
+        row_tiles = -(-reduction // macro.rows)
+        tile_beats = -(-min(outputs, out_channels) // config.lanes)
+        psums = out_height * out_width * tile_beats * config.lanes if row_tiles > 1 else 0
+        out_format = rng.choice(list(OutFormat))
+        out_bytes = 4 if out_format == OutFormat.INT32 else 1
+        in_size, out_size = height * width * channels, out_height * out_width * out_channels * out_bytes
+        fits = in_size + out_size <= config.act_buffer_bytes and psums <= config.psum_entries
+        if out_height > 0 and out_width > 0 and fits and reduction * out_channels <= 40 * macro.rows * outputs:
+            break
+    word_tiles = -(-out_channels // outputs)
+    gap = config.act_buffer_bytes - in_size - out_size
+    first = rng.randrange(gap + 1)
+    second = first + rng.randrange(gap - first + 1)
+    in_addr, out_addr = (first, second + in_size) if rng.random() < 0.5 else (second + out_size, first)
+
+    row_bytes = width * channels
+    dilated = dilation_w > 1
+    profile = rng.choice(list(Profile))
+    low, high = sorted(rng.sample(range(256) if out_format == OutFormat.UINT8 else range(-128, 128), 2))
+    if rng.random() < 0.7:
+        low, high = (0, 255) if out_format == OutFormat.UINT8 else (-128, 127)
+    act_bits = rng.choice((8, 8, rng.randrange(1, macro.max_act_bits + 1)))
+    fields = {
+        "act_signed": rng.randrange(2),
+        "weight_signed": rng.randrange(2),
+        "act_bits": act_bits,
+        "weight_bits": weight_bits,
+        "profile": profile,
+        "out_format": out_format,
+        "in_base": (in_addr - pad_top * row_bytes) & 0xFFFFFFFF,
+        "row_bytes": row_bytes,
+        "in_height": height,
+        "first_row": -pad_top,
+        "first_position": -pad_left * channels,
+        "pixel_step": stride_w * channels,
+        "line_step": stride_h * row_bytes,
+        "stride_h": stride_h,
+        "dilation_h": dilation_h,
+        "kernel_step": dilation_h * row_bytes,
+        "out_width": out_width,
+        "out_height": out_height,
+        "kernel_h": kernel_h,
+        "runs": kernel_w if dilated else 1,
+        "pad_value": rng.randrange(256),
+        "run_bytes": channels if dilated else kernel_w * channels,
+        "run_step": dilation_w * channels,
+        "row_tiles": row_tiles,
+        "last_rows": reduction - (row_tiles - 1) * macro.rows,
+        "word_tiles": word_tiles,
+        "last_words": out_channels - (word_tiles - 1) * outputs,
+        "out_base": out_addr,
+        "out_pixel_step": out_channels * out_bytes,
+        "out_tile_step": outputs * out_bytes,
+        "out_zero_point": rng.randrange(256),
+        "clamp_min": low & 0xFF,
+        "clamp_max": high & 0xFF,
+        "psum_entries": psums,
+    }
+    magnitude = int((2 ** (act_bits + weight_bits)) * reduction**0.5 / 4) + 1
+    stream = bytearray()
+    for word_tile in range(word_tiles):
+        for _ in range(fields["last_words"] if word_tile == word_tiles - 1 else outputs):
+            record = _record(rng, profile, magnitude)
+            stream += record.ljust(config.port_bytes * config.param_beats, b"\0")
+        stream += rng.randbytes(reduction * config.port_bytes * config.row_beats)
+    return fields, bytes(stream)
+
+
+def job_words(fields: dict[str, int], weight_addr: int) -> list[int]:
+    """Descriptor of a job from `random_mac` whose stream lies at ``weight_addr``."""
+    return pack_job(Opcode.MAC, weight_addr=weight_addr, **fields)
