@@ -63,8 +63,7 @@ class BitCellArray(wiring.Component):
             stored = []
             for weight_set in range(self.config.weight_sets):
                 cells = Signal(self.config.row_bits, name=f"set_{weight_set}_row_{row}", reset_less=True)
-                with m.If(self.enable[weight_set] & addressed):
-                    m.d.sync += cells.eq(self.data)
+                m.d.sync += cells.eq(Mux(self.enable[weight_set] & addressed, self.data, cells))
                 stored.append(cells)
             products.append(self._selected(stored) & self.x[row].replicate(self.config.row_bits))
         m.d.comb += self.products.eq(Cat(products))

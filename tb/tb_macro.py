@@ -1,0 +1,165 @@
+"""Bench of the macro: random weights, vectors and back-pressure; the model sees what the monitors saw on the pins."""
+
+import json
+import os
+from collections import Counter
+from random import Random
+
+import cocotb
+import numpy as np
+from cimarron.config import PRESETS, MacroConfig
+from cimarron.macro.ports import OperationLayout, WriteLayout
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+from tblib.macro import MacroScoreboard, operation_payload, random_integers, row_payload
+from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
+
+CONFIG = MacroConfig(**json.loads(os.environ["MACRO"])) if "MACRO" in os.environ else PRESETS["tiny"].engine.macro
+
+
+class Environment:
+    """Clock, reset, sources, sink, monitors and scoreboard around the macro.
+
+    Parameters
+    ----------
+    dut : cocotb handle
+    stall : float
+        Back-pressure of every stream.
+    """
+
+    def __init__(self, dut, stall: float):
+        self.dut = dut
+        self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
+        dut._log.info("seed %d, stall %s, %s", cocotb.RANDOM_SEED, stall, CONFIG)
+        write, operation, result = (StreamPins(dut, name) for name in ("write", "i_stream", "o_stream"))
+        randoms = [Random(cocotb.RANDOM_SEED + index) for index in range(3)]
+        self.writes = StreamSource(write, randoms[0], stall)
+        self.operations = StreamSource(operation, randoms[1], stall)
+        self.sink = StreamSink(result, randoms[2], stall)
+        self.scoreboard = MacroScoreboard(CONFIG)
+        # Writes come first: one that is taken together with an operation is seen by it.
+        self.monitors = [
+            StreamMonitor(write, self._written),
+            StreamMonitor(operation, self.scoreboard.operation),
+            StreamMonitor(result, self.scoreboard.result),
+        ]
+        self.counts = Counter()
+
+    def _written(self, payload: int) -> None:
+        self.counts["dropped"] += not self.scoreboard.model.write(payload)
+
+    async def _watch(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk)
+            self.counts["cycles"] += 1
+            self.counts["planes"] += self.dut.plane.value == 1
+            self.counts["errors"] += self.dut.write_error.value == 1
+            for monitor in self.monitors:
+                monitor.sample()
+
+    async def start(self) -> None:
+        """Reset, then let everything run."""
+        self.dut.rst.value = 1
+        self.dut.write__valid.value = self.dut.i_stream__valid.value = self.dut.o_stream__ready.value = 0
+        Clock(self.dut.clk, 10, unit="ns").start()
+        for _ in range(2):
+            await RisingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+        for task in (self._watch(), self.writes.run(), self.operations.run(), self.sink.run()):
+            cocotb.start_soon(task)
+
+    def fill(self, weight_set: int, bits: int, signed: bool) -> None:
+        """Queue a random weight matrix."""
+        for row in range(CONFIG.rows):
+            weights = random_integers(self.rng, bits, signed, CONFIG.outputs(bits))
+            self.writes.queue.append(row_payload(CONFIG, weight_set, row, bits, signed, weights))
+
+    def operate(self, weight_set: int) -> int:
+        """Queue a random operation and return its cycles."""
+        bits, signed = int(self.rng.integers(1, CONFIG.max_act_bits + 1)), bool(self.rng.integers(2))
+        x = random_integers(self.rng, bits, signed, CONFIG.rows)
+        self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed))
+        return bits
+
+    async def until(self, monitor: int, transfers: int, limit: int = 50_000) -> None:
+        """Wait for that many transfers on stream 0 (writes), 1 (operations) or 2 (results)."""
+        end = self.counts["cycles"] + limit
+        while self.monitors[monitor].transfers < transfers:
+            assert self.counts["cycles"] < end, (
+                f"{self.monitors[monitor].pins.name} stopped after {transfers} transfers"
+            )
+            await RisingEdge(self.dut.clk)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.3, 0.8])
+async def random_dot_products(dut, stall):
+    bench = Environment(dut, stall)
+    await bench.start()
+    planes = operations = writes = 0
+    for _ in range(12):
+        # Sets in use are rewritten while results of their old weights are still on their way.
+        weight_set = int(bench.rng.integers(CONFIG.weight_sets))
+        bench.fill(weight_set, int(bench.rng.choice(CONFIG.weight_widths)), bool(bench.rng.integers(2)))
+        writes += CONFIG.rows
+        await bench.until(0, writes)
+        for _ in range(5):
+            planes += bench.operate(weight_set)
+        operations += 5
+        await bench.until(1, operations)
+    await bench.until(2, operations)
+    await RisingEdge(dut.clk)
+    bench.scoreboard.finish(operations)
+    assert bench.counts["planes"] == planes
+    assert bench.counts["errors"] == 0
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def requests_that_do_not_exist(dut, stall):
+    bench = Environment(dut, stall)
+    await bench.start()
+    bench.fill(0, CONFIG.weight_widths[-1], True)
+    await bench.until(0, CONFIG.rows)
+    layouts = WriteLayout(CONFIG), OperationLayout(CONFIG)
+    limits = {"set": CONFIG.weight_sets, "row": CONFIG.rows, "width": len(CONFIG.weight_widths)}
+    broken = 0
+    for field, first in limits.items():
+        bits = layouts[0][field].shape.width if hasattr(layouts[0][field].shape, "width") else layouts[0][field].shape
+        for value in range(first, 1 << bits):
+            fields = {"set": 0, "row": 0, "width": 0, "signed": 0, "data": 1} | {field: value}
+            bench.writes.queue.append(layouts[0].const(fields).as_bits())
+            broken += 1
+    impossible = [(0, bits) for bits in (0, *range(CONFIG.max_act_bits + 1, 1 << CONFIG.max_act_bits.bit_length()))]
+    for weight_set, bits in impossible:
+        fields = {"x": [1] * CONFIG.rows, "bits": bits, "signed": 1, "set": weight_set}
+        bench.operations.queue.append(layouts[1].const(fields).as_bits())
+        bench.operate(0)
+    await bench.until(2, 2 * len(impossible))
+    await bench.until(0, CONFIG.rows + broken)
+    for _ in range(2):
+        await RisingEdge(dut.clk)
+    bench.scoreboard.finish(2 * len(impossible))
+    assert bench.counts["dropped"] == bench.counts["errors"] == broken
+
+
+@cocotb.test()
+async def idle_sets_are_written_without_a_lost_cycle(dut):
+    bench = Environment(dut, 0.0)
+    await bench.start()
+    for weight_set in range(CONFIG.weight_sets):
+        bench.fill(weight_set, CONFIG.weight_widths[-1], True)
+    written = CONFIG.weight_sets * CONFIG.rows
+    await bench.until(0, written)
+    planes = sum(bench.operate(0) for _ in range(20))
+    for _ in range(2):
+        bench.fill(CONFIG.weight_sets - 1, CONFIG.cell_bits, False)
+    await bench.until(1, 1)
+    start = bench.counts["cycles"], bench.counts["planes"]
+    while bench.counts["planes"] < planes:
+        await RisingEdge(dut.clk)
+    assert bench.counts["cycles"] - start[0] == planes - start[1]
+    await bench.until(2, 20)
+    await bench.until(0, written + 2 * CONFIG.rows)
+    await RisingEdge(dut.clk)
+    bench.scoreboard.finish(20)

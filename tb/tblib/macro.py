@@ -1,0 +1,170 @@
+"""What a bench needs to talk to the macro, and to know what it must answer."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from cimarron.config import MacroConfig
+from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
+from cimarron_sim.reference.macro import dot_products
+from numpy.typing import NDArray
+
+__all__ = ["MacroModel", "MacroScoreboard", "Result", "operation_payload", "pack_row", "random_integers", "row_payload"]
+
+
+def _bounds(bits: int, signed: bool) -> tuple[int, int]:
+    return (-(1 << bits - 1), 1 << bits - 1) if signed else (0, 1 << bits)
+
+
+def random_integers(
+    rng: np.random.Generator, bits: int, signed: bool, shape: int | tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Integers over the whole range of a format, int64 array of the given shape."""
+    return rng.integers(*_bounds(bits, signed), size=shape)
+
+
+def _signed(value: int, bits: int, signed: bool) -> int:
+    return value - (1 << bits) if signed and value >> bits - 1 else value
+
+
+def pack_row(weights: Sequence[int] | NDArray[np.int64], bits: int) -> int:
+    """A row of weights as the write port takes it: output j in bits ``j * bits`` and up."""
+    return sum((int(weight) & (1 << bits) - 1) << column * bits for column, weight in enumerate(weights))
+
+
+def row_payload(
+    config: MacroConfig, weight_set: int, row: int, bits: int, signed: bool, weights: Sequence[int] | NDArray[np.int64]
+) -> int:
+    """Payload of `WriteLayout`: one row of integer weights."""
+    fields = {
+        "set": weight_set,
+        "row": row,
+        "width": config.weight_widths.index(bits),
+        "signed": signed,
+        "data": pack_row(weights, bits),
+    }
+    return WriteLayout(config).const(fields).as_bits()
+
+
+def operation_payload(
+    config: MacroConfig, weight_set: int, x: Sequence[int] | NDArray[np.int64], bits: int, signed: bool
+) -> int:
+    """Payload of `OperationLayout`: a vector of integers."""
+    mask = (1 << config.max_act_bits) - 1
+    fields = {"x": [int(value) & mask for value in x], "bits": bits, "signed": signed, "set": weight_set}
+    return OperationLayout(config).const(fields).as_bits()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result: dot products without the places that fusion leaves empty."""
+
+    y: tuple[int, ...]
+    input_sum: int
+    error: bool
+
+
+@dataclass
+class _Set:
+    bits: int = 0
+    signed: bool = False
+    rows: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+
+class MacroModel:
+    """Answers what the macro must answer, from the payloads seen on its pins.
+
+    Rows that were not written since their set's format last changed may only meet activations of 0.
+    """
+
+    def __init__(self, config: MacroConfig):
+        self.config = config
+        self.sets = [_Set(bits=config.cell_bits) for _ in range(config.weight_sets)]
+
+    def write(self, payload: int) -> bool:
+        """Take a row of weights.
+
+        Returns
+        -------
+        bool
+            Whether the row, the set and the width exist.
+        """
+        config = self.config
+        write = WriteLayout(config).from_bits(payload)
+        if write.set >= config.weight_sets or write.row >= config.rows or write.width >= len(config.weight_widths):
+            return False
+        bits, signed = config.weight_widths[write.width], bool(write.signed)
+        if (self.sets[write.set].bits, self.sets[write.set].signed) != (bits, signed):
+            self.sets[write.set] = _Set(bits, signed)
+        values = [write.data >> output * bits & (1 << bits) - 1 for output in range(config.outputs(bits))]
+        self.sets[write.set].rows[write.row] = np.array([_signed(value, bits, signed) for value in values])
+        return True
+
+    def operate(self, payload: int) -> Result:
+        """Result of an operation.
+
+        Raises
+        ------
+        ValueError
+            If an activation other than 0 meets a row that holds no weights: the bench asks for nonsense.
+        """
+        config = self.config
+        operation = OperationLayout(config).from_bits(payload)
+        if not 1 <= operation.bits <= config.max_act_bits or operation.set >= config.weight_sets:
+            return Result((0,) * config.words, 0, True)
+        raw = [operation.x[row] & (1 << operation.bits) - 1 for row in range(config.rows)]
+        x = np.array([_signed(value, operation.bits, bool(operation.signed)) for value in raw])
+        weights = self.sets[operation.set]
+        outputs = config.outputs(weights.bits)
+        matrix = np.zeros((config.rows, outputs), np.int64)
+        for row in np.flatnonzero(x).tolist():
+            if row not in weights.rows:
+                raise ValueError(
+                    f"row {row} of set {operation.set} meets {x[row]}, but was never written in this format"
+                )
+            matrix[row] = weights.rows[row]
+        y = np.zeros(config.words, np.int64)
+        y[:: config.words // outputs] = dot_products(x, matrix)
+        return Result(tuple(y.tolist()), int(x.sum()), False)
+
+
+class MacroScoreboard:
+    """Compares every result with what the model expects, in order."""
+
+    def __init__(self, config: MacroConfig):
+        self.model = MacroModel(config)
+        self.expected: deque[Result] = deque()
+        self.compared = 0
+        self._layout = ResultLayout(config)
+        self._words = config.words
+
+    def operation(self, payload: int) -> None:
+        """An operation was taken."""
+        self.expected.append(self.model.operate(payload))
+
+    def result(self, payload: int) -> None:
+        """A result was handed over.
+
+        Raises
+        ------
+        AssertionError
+            If it differs from the oldest one expected, or none is.
+        """
+        got = self._layout.from_bits(payload)
+        result = Result(tuple(got.y[word] for word in range(self._words)), got.input_sum, bool(got.error))
+        assert self.expected, f"result {self.compared} came without an operation: {result}"
+        want = self.expected.popleft()
+        assert result == want, f"result {self.compared}:\n  expected {want}\n  got      {result}"
+        self.compared += 1
+
+    def finish(self, operations: int) -> None:
+        """Every one of ``operations`` must have been answered.
+
+        Raises
+        ------
+        AssertionError
+            If results are missing.
+        """
+        assert not self.expected, f"{len(self.expected)} results are missing"
+        assert self.compared == operations, f"{self.compared} results were compared, not {operations}"
