@@ -10,7 +10,7 @@ from cimarron.engine.requantiser import Requantiser
 from cimarron.isa import Profile
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from tblib.requantise import edge_pins, expected_value, random_pins
+from tblib.requantise import edge_pins, expected_value, random_pins, tie_pins
 
 
 def requantised(cases: Iterable[dict[str, int]], *, gaps: Random | None = None) -> list[int]:
@@ -59,6 +59,11 @@ def test_latency_adds_up():
 @pytest.mark.parametrize("profile", Profile)
 def test_extremes_at_every_shift(profile):
     assert {0, 1, 0x7F, 0x80, 0xFF} <= check(list(edge_pins(profile)))
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_products_that_end_in_a_half(profile):
+    check(list(tie_pins(profile)))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,7 +8,7 @@ import numpy as np
 from cimarron.isa import Profile
 from cimarron_sim.reference.requantise import narrow, quantize_multiplier, requantise_onnx, requantise_tflm
 
-__all__ = ["PIN_BITS", "edge_pins", "expected_value", "random_pins"]
+__all__ = ["PIN_BITS", "edge_pins", "expected_value", "random_pins", "tie_pins"]
 
 #: Input pins that describe a value, and their widths.
 PIN_BITS = {
@@ -42,10 +42,10 @@ def expected_value(pins: dict[str, int]) -> int:
         scaled = requantise_tflm(acc, pins["multiplier"], shift)
     else:
         scaled = requantise_onnx(acc, math.ldexp(pins["multiplier"], shift))
-    bounds = [pins[name] for name in ("zero_point", "clamp_min", "clamp_max")]
+    zero_point, low, high = (pins[name] for name in ("zero_point", "clamp_min", "clamp_max"))
     if pins["out_unsigned"]:
-        return int(narrow(scaled, *bounds, np.uint8))
-    return int(narrow(scaled, *(_number(raw, 8) for raw in bounds), np.int8)) & 0xFF
+        return int(narrow(scaled, zero_point, low, high, np.uint8))
+    return int(narrow(scaled, _number(zero_point, 8), _number(low, 8), _number(high, 8), np.int8)) & 0xFF
 
 
 def scale_pins(profile: Profile, scale: float) -> dict[str, int]:
@@ -53,7 +53,7 @@ def scale_pins(profile: Profile, scale: float) -> dict[str, int]:
     if profile == Profile.TFLM:
         multiplier, shift = quantize_multiplier(scale)
     else:
-        fraction, exponent = math.frexp(np.float32(scale))
+        fraction, exponent = math.frexp(float(np.float32(scale)))
         multiplier, shift = int(fraction * 2**24), exponent - 24
     return {"multiplier": multiplier, "shift": shift}
 
@@ -89,22 +89,48 @@ def random_pins(rng: Random) -> dict[str, int]:
     )
 
 
+def _plain_pins(profile: Profile, acc: int, multiplier: int, shift: int) -> dict[str, int]:
+    """No zero point, no clamps, int8."""
+    return _pins(
+        acc=acc,
+        multiplier=multiplier,
+        shift=shift,
+        profile=profile,
+        out_unsigned=0,
+        zero_point=0,
+        clamp_min=-128,
+        clamp_max=127,
+    )
+
+
 def edge_pins(profile: Profile) -> Iterator[dict[str, int]]:
-    """Extreme accumulators times extreme multipliers, with every shift."""
+    """Extreme accumulators times extreme multipliers, with every shift that makes a difference."""
     if profile == Profile.TFLM:
         multipliers, shifts = (0, 1, 2**30, 2**31 - 1), range(-31, 31)
     else:
-        multipliers, shifts = (0, 2**23, 2**23 + 1, 2**24 - 1), range(-128, 105)
+        multipliers, shifts = (0, 2**23, 2**23 + 1, 2**24 - 1), (-128, *range(-57, 10), 104)
     for shift in shifts:
         for multiplier in multipliers:
             for acc in _ACC_EDGES:
-                yield _pins(
-                    acc=acc,
-                    multiplier=multiplier,
-                    shift=shift,
-                    profile=profile,
-                    out_unsigned=0,
-                    zero_point=0,
-                    clamp_min=-128,
-                    clamp_max=127,
-                )
+                yield _plain_pins(profile, acc, multiplier, shift)
+
+
+def tie_pins(profile: Profile) -> Iterator[dict[str, int]]:
+    """Products whose last bit decides the first rounding, where the first rounding decides the second."""
+    if profile == Profile.TFLM:
+        # An odd accumulator has an inverse, so the lower 31 bits of the product can be chosen: a half and a bit.
+        for acc in range(-127, 128, 2):
+            for offset in (-1, 0, 1):
+                yield _plain_pins(profile, acc, (2**30 + offset) * pow(acc, -1, 2**31) % 2**31, 0)
+        return
+    # k + 1/2 and a little, as a product of two floats that has one or two bits more than a float.
+    for k in range(127):
+        for product_bits in (25, 26):
+            point = product_bits - (2 * k + 1).bit_length()
+            for product in ((2 * k + 1 << point) + offset for offset in (-3, -1, 1, 3)):
+                for acc in range(3, 200, 2):
+                    scale, rest = divmod(product, acc)
+                    if rest == 0 and scale < 2**24:
+                        scaling = scale_pins(profile, math.ldexp(scale, -point - 1))
+                        yield _plain_pins(profile, acc, **scaling)
+                        yield _plain_pins(profile, -acc, **scaling)
