@@ -7,18 +7,19 @@
 
 #include "isa.h"
 
-/* Bits of REG_STATUS. */
+/* Bits of REG_STATUS, and the field that tells how many words the queue has room for. */
 #define ENGINE_BUSY 1u
 #define ENGINE_FAILED 2u
+#define ENGINE_ROOM(status) ((status) >> 16)
 
-#define ENGINE_INSTRUCTION(function, a, b)                                                    \
-    ({                                                                                        \
-        uint32_t result_;                                                                     \
-        __asm__ volatile(".insn r CUSTOM_0, %1, 0, %0, %2, %3"                                \
-                         : "=r"(result_)                                                      \
-                         : "i"(function), "r"((uint32_t)(a)), "r"((uint32_t)(b))              \
-                         : "memory");                                                         \
-        result_;                                                                              \
+/* No memory clobber: loads of the words to come may move ahead of an instruction, which hides their latency. */
+#define ENGINE_INSTRUCTION(function, a, b)                                       \
+    ({                                                                           \
+        uint32_t result_;                                                        \
+        __asm__ volatile(".insn r CUSTOM_0, %1, 0, %0, %2, %3"                   \
+                         : "=r"(result_)                                         \
+                         : "i"(function), "r"((uint32_t)(a)), "r"((uint32_t)(b)));\
+        result_;                                                                 \
     })
 
 static inline uint32_t engine_read(uint32_t reg) { return ENGINE_INSTRUCTION(CFU_READ, reg, 0); }

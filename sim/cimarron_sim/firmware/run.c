@@ -1,71 +1,56 @@
 #include "run.h"
 
+#include <stdbool.h>
+
 #include "engine.h"
 #include "program.h"
 #include "system.h"
 
-/* The longest an engine that works may go without completing a macro operation or a job: filling the activation
- * buffer or a weight set takes less than a tenth of this. */
-#define PATIENCE_CYCLES (1u << 20)
+/* How often to look at an engine that completes neither operations nor jobs before giving up. A look takes five cycles
+ * at least; filling the activation buffer or a weight set takes less than a tenth of their product. */
+#define PATIENCE (1u << 18)
 
-struct watch {
-    uint32_t start;
-    uint32_t progress;
-};
+static bool is_idle(uint32_t status) { return !(status & ENGINE_BUSY); }
 
-static uint32_t progress(void) { return engine_read(REG_OPERATIONS) + engine_read(REG_RETIRED); }
+/* Room for a whole descriptor, asked for once, saves looking at the answer of every push. */
+static bool has_room(uint32_t status) { return ENGINE_ROOM(status) >= JOB_WORDS; }
 
-static struct watch watch_start(void) { return (struct watch){cycles(), progress()}; }
-
-/* STATUS_OK as long as the engine has not failed and moves on. */
-static uint32_t watch_check(struct watch *watch, uint32_t status) {
-    if (status & ENGINE_FAILED) {
-        return STATUS_ENGINE_ERROR;
-    }
-    if (cycles() - watch->start > PATIENCE_CYCLES) {
-        if (progress() == watch->progress) {
-            return STATUS_TIMEOUT;
+/* STATUS_OK once `done` holds; something else if the engine fails or stops moving. */
+static inline uint32_t wait_until(bool (*done)(uint32_t status)) {
+    uint32_t before = ~0u;
+    for (uint32_t looks = 1;; looks++) {
+        uint32_t status = engine_read(REG_STATUS);
+        if (status & ENGINE_FAILED) {
+            return STATUS_ENGINE_ERROR;
         }
-        *watch = watch_start();
-    }
-    return STATUS_OK;
-}
-
-static uint32_t wait_until_idle(void) {
-    uint32_t status = engine_read(REG_STATUS);
-    if ((status & (ENGINE_BUSY | ENGINE_FAILED)) == 0) {
-        return STATUS_OK;
-    }
-    struct watch watch = watch_start();
-    for (;;) {
-        uint32_t problem = watch_check(&watch, status);
-        if (problem != STATUS_OK || !(status & ENGINE_BUSY)) {
-            return problem;
+        if (done(status)) {
+            return STATUS_OK;
         }
-        status = engine_read(REG_STATUS);
-    }
-}
-
-static uint32_t __attribute__((noinline)) push_when_there_is_room(uint32_t a, uint32_t b) {
-    struct watch watch = watch_start();
-    while (!engine_push(a, b)) {
-        uint32_t problem = watch_check(&watch, engine_read(REG_STATUS));
-        if (problem != STATUS_OK) {
-            return problem;
+        if (looks % PATIENCE == 0) {
+            uint32_t progress = engine_read(REG_OPERATIONS) + engine_read(REG_RETIRED);
+            if (progress == before) {
+                return STATUS_TIMEOUT;
+            }
+            before = progress;
         }
     }
-    return STATUS_OK;
 }
 
 static uint32_t push_job(const uint32_t *words) {
+    uint32_t problem = wait_until(has_room);
+    if (problem != STATUS_OK) {
+        return problem;
+    }
+    /* Loaded eight at a time, no load is waited for. */
+    _Static_assert(JOB_WORDS % 8 == 0, "the loop takes eight words at a time");
 #pragma clang loop unroll(full)
-    for (uint32_t i = 0; i < JOB_WORDS; i += 2) {
-        if (!engine_push(words[i], words[i + 1])) {
-            uint32_t problem = push_when_there_is_room(words[i], words[i + 1]);
-            if (problem != STATUS_OK) {
-                return problem;
-            }
-        }
+    for (uint32_t i = 0; i < JOB_WORDS; i += 8) {
+        uint32_t w0 = words[i], w1 = words[i + 1], w2 = words[i + 2], w3 = words[i + 3];
+        uint32_t w4 = words[i + 4], w5 = words[i + 5], w6 = words[i + 6], w7 = words[i + 7];
+        engine_push(w0, w1);
+        engine_push(w2, w3);
+        engine_push(w4, w5);
+        engine_push(w6, w7);
     }
     return STATUS_OK;
 }
@@ -90,13 +75,13 @@ struct outcome program_run(void) {
             problem = push_job(step + 1);
             break;
         case STEP_WAIT:
-            problem = wait_until_idle();
+            problem = wait_until(is_idle);
             break;
         case STEP_FETCH:
             fetch(step[1], step[2], step[3]);
             break;
         case STEP_END:
-            problem = wait_until_idle();
+            problem = wait_until(is_idle);
             if (problem == STATUS_OK) {
                 return SUCCESS;
             }

@@ -17,13 +17,14 @@ static void put(char character) {
     *device(UART_BASE + UART_DATA) = (uint8_t)character;
 }
 
-void uart_text(const char *text) {
+/* Kept out of line: the firmware fits the instruction cache. */
+__attribute__((noinline)) void uart_text(const char *text) {
     while (*text) {
         put(*text++);
     }
 }
 
-void uart_hex(uint32_t value) {
+__attribute__((noinline)) void uart_hex(uint32_t value) {
     for (int shift = 28; shift >= 0; shift -= 4) {
         put("0123456789abcdef"[value >> shift & 0xF]);
     }
