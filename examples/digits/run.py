@@ -76,6 +76,7 @@ def main(model: Path, config: str, samples: int, trace: Path | None, output: Pat
     graph = load(model)
     shape = graph.port(graph.inputs[0]).shape
     arrays = [image.reshape(shape) for image in images]
+    expected = oracle(model, arrays)
     try:
         with reported_progress("digit") as progress:
             session = run_model(
@@ -89,7 +90,6 @@ def main(model: Path, config: str, samples: int, trace: Path | None, output: Pat
     except (SimulationError, ToolError) as error:
         sys.exit(str(error))
 
-    expected = oracle(model, arrays)
     outputs = session.outputs
     disagreements = sum(not np.array_equal(a, b) for a, b in zip(expected, outputs, strict=True))
     answers = np.array([int(output.reshape(-1).argmax()) for output in outputs])

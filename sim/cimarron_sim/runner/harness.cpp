@@ -26,6 +26,9 @@
 #include "verilated_vcd_c.h"
 #endif
 
+// Verilator spells two underscores in a name this way.
+#define MONITOR(name) top.monitor___05F##name
+
 namespace {
 
 struct Request {
@@ -108,6 +111,8 @@ public:
         text.push_back(static_cast<char>(byte));
     }
 
+    bool busy() const { return receiving; }
+
     std::string text;
 
 private:
@@ -185,10 +190,19 @@ public:
     void start_sample(uint32_t index) {
         sample = index;
         job = 0;
-        busy = top.monitor__busy;
+        busy = MONITOR(busy);
         std::printf("{\"kind\": \"start\", \"sample\": %u, \"cycle\": %llu, ", sample, count());
         print_counters();
         std::printf("}\n");
+    }
+
+    // Lets the chip finish what it is printing: until the line has been idle for the time of two characters.
+    void drain_uart() {
+        const uint64_t character = 10 * uint64_t{request.cycles_per_bit};
+        for (uint64_t idle = 0, end = cycles + 200 * character; idle < 2 * character && cycles < end;) {
+            idle = top.uart_tx && !uart.busy() ? idle + 1 : 0;
+            cycle();
+        }
     }
 
     unsigned long long count() const { return cycles; }
@@ -204,9 +218,9 @@ private:
         top_event = top.event;
         uart.step(top.uart_tx);
         // A clear between jobs restarts the counters, and with them the differences.
-        if (top.monitor__busy < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
-        busy = top.monitor__busy;
-        if (top.monitor__retired) print_job();
+        if (MONITOR(busy) < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
+        busy = MONITOR(busy);
+        if (MONITOR(retired)) print_job();
         top.clk = 1;
         top.eval();
         record();
@@ -223,8 +237,8 @@ private:
     void print_counters() const {
         std::printf("\"busy\": %u, \"compute\": %u, \"stall_input\": %u, \"stall_weights\": %u, \"stall_output\": %u, "
                     "\"operations\": %u",
-                    top.monitor__busy, top.monitor__compute, top.monitor__stall_input, top.monitor__stall_weights,
-                    top.monitor__stall_output, top.monitor__operations);
+                    MONITOR(busy), MONITOR(compute), MONITOR(stall_input), MONITOR(stall_weights),
+                    MONITOR(stall_output), MONITOR(operations));
     }
 
     void print_job() {
@@ -326,7 +340,9 @@ int main(int argc, char** argv) {
     const auto begin = std::chrono::steady_clock::now();
     run(system, request, image, image + request.image_bytes);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    std::printf("{\"kind\": \"end\", \"cycle\": %llu, \"seconds\": %.6f, \"uart\": \"", system.count(), elapsed.count());
+    std::printf("{\"kind\": \"end\", \"cycle\": %llu, \"seconds\": %.6f, ", system.count(), elapsed.count());
+    system.drain_uart();
+    std::printf("\"uart\": \"");
     for (const char character : system.uart_text()) std::printf("%02x", static_cast<unsigned char>(character));
     std::printf("\"}\n");
     return 0;

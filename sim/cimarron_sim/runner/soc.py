@@ -25,7 +25,7 @@ _HARNESS = _HERE / "harness.cpp"
 _MEMORIES = _HERE / "memories.vlt"
 
 _FLAGS = ("-Wall", "--cc", "--exe", "--build", "-j", "2", "--top-module", "soc", "--x-assign", "fast",
-          "--x-initial", "fast", "--noassert", "--output-split", "20000")  # fmt: skip
+          "--x-initial", "fast", "--noassert", "--timescale", "1ns/1ps", "--output-split", "20000")  # fmt: skip
 
 
 def _digest(parts: Sequence[bytes]) -> str:

@@ -1,6 +1,7 @@
 """Verilog out of Amaranth."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,39 @@ def write_text(path: Path, text: str) -> None:
     os.replace(file.name, path)
 
 
+def _start_combinational_blocks(text: str) -> str:
+    """Make every ``always @*`` run at time 0.
+
+    Yosys has each of them read a register that is initialised where it is declared. A four-state simulator may do that
+    before the blocks begin to wait, and a block with constant inputs then never leaves X. A nonblocking assignment
+    comes after all of them.
+    """
+    trigger = r"\\\$auto\$verilog_backend\S+ "
+    text = re.sub(rf"reg {trigger} = 0;", r"reg \\start$ ;\n  initial \\start$  <= 1'b0;", text)
+    return re.sub(rf"if \({trigger}\) begin end", r"if (\\start$ ) begin end", text)
+
+
+def _fold_memories(text: str) -> str:
+    """Initialise runs of equal memory words in a loop instead of one line each."""
+    entry = r"    {memory}\[\d+\] = {value};\n"
+    run = re.compile(
+        r"  initial begin\n    (?P<memory>\S+ ?)\[0\] = (?P<value>\S+);\n(?:    \S+ ?\[\d+\] = \S+;\n)*  end\n"
+    )
+
+    def fold(match: re.Match[str]) -> str:
+        memory, value, whole = match["memory"], match["value"], match[0]
+        depth = whole.count("\n") - 2
+        if len(re.findall(entry.format(memory=re.escape(memory), value=re.escape(value)), whole)) != depth:
+            return whole
+        block = "init_" + re.sub(r"\W", "_", memory.strip())
+        return (
+            f"  initial begin : {block}\n    integer i;\n"
+            f"    for (i = 0; i < {depth}; i = i + 1) {memory}[i] = {value};\n  end\n"
+        )
+
+    return run.sub(fold, text)
+
+
 def write_verilog(component: wiring.Component, directory: Path | str, name: str) -> Path:
     """Write a component as one Verilog file.
 
@@ -59,5 +93,5 @@ def write_verilog(component: wiring.Component, directory: Path | str, name: str)
     path = Path(directory) / f"{name}.v"
     with _builtin_yosys():
         text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    write_text(path, text)
+    write_text(path, _fold_memories(_start_combinational_blocks(text)))
     return path
