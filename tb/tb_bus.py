@@ -28,7 +28,7 @@ def is_mute(address: int) -> bool:
 
 
 class ErrorMonitor:
-    """Every error pulse, as (byte address, write)."""
+    """Every error pulse, as (byte address, write); a target that was given up must be released in that cycle."""
 
     def __init__(self, dut) -> None:
         self.dut = dut
@@ -38,6 +38,8 @@ class ErrorMonitor:
         while True:
             await RisingEdge(self.dut.clk)
             if int(self.dut.error.value):
+                assert not int(self.dut.device__cyc.value)
+                assert not int(self.dut.device__stb.value)
                 self.seen.append((int(self.dut.error_address.value), bool(int(self.dut.error_write.value))))
 
 
