@@ -13,7 +13,7 @@ from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
 from cimarron.macro.ports import OperationLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
-from cimarron_sim.runner.bench import run_bench
+from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
 from tblib.macro import MacroScoreboard, operation_payload, random_integers, row_payload
 
@@ -385,7 +385,7 @@ COSIM_GEOMETRIES = [
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("simulator", ["verilator", "icarus"])
+@pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("config", COSIM_GEOMETRIES, ids=name)
 def test_macro_bench(config, simulator, tmp_path):
     source = write_verilog(Macro(config), tmp_path, "macro")

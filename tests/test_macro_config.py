@@ -1,0 +1,82 @@
+"""The macro's parameters: what is refused, and that every derived width is wide enough and no wider."""
+
+from itertools import product
+
+import pytest
+from cimarron.config import PRESETS, ConfigError, MacroConfig
+
+
+def extremes(rows: int, act_bits: int, weight_bits: int) -> list[int]:
+    """Smallest and largest dot products over every combination of signs."""
+    ends = {}
+    for name, bits in (("x", act_bits), ("w", weight_bits)):
+        ends[name] = [0, 2**bits - 1, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+    values = [rows * x * w for x, w in product(ends["x"], ends["w"])]
+    return [min(values), max(values)]
+
+
+def signed_bits(value: int) -> int:
+    """Bits of a value in two's complement."""
+    return (value if value >= 0 else ~value).bit_length() + 1
+
+
+@pytest.mark.parametrize("rows", [2, 7, 64, 256, 1023])
+@pytest.mark.parametrize(
+    ("cell_bits", "max_weight_bits", "max_act_bits"), [(1, 4, 8), (2, 16, 1), (4, 8, 8), (4, 4, 16)]
+)
+def test_results_fit_exactly(rows, cell_bits, max_weight_bits, max_act_bits):
+    config = MacroConfig(
+        rows=rows, words=16, cell_bits=cell_bits, max_weight_bits=max_weight_bits, max_act_bits=max_act_bits
+    )
+    for bits in config.weight_widths:
+        needed = max(map(signed_bits, extremes(rows, max_act_bits, bits)))
+        assert config.result_bits_for(bits) == needed
+    assert config.result_bits == config.result_bits_for(max_weight_bits)
+    assert config.input_sum_bits == max(map(signed_bits, extremes(rows, max_act_bits, 1)))
+
+
+@pytest.mark.parametrize(("rows", "count_bits"), [(2, 2), (3, 2), (4, 3), (64, 7), (255, 8), (256, 9)])
+def test_count_holds_every_number_of_rows(rows, count_bits):
+    assert MacroConfig(rows=rows).count_bits == count_bits
+
+
+@pytest.mark.parametrize(
+    ("rows", "cell_bits", "column_bits"), [(64, 4, 10), (256, 4, 12), (2, 1, 2), (3, 2, 4), (17, 4, 8), (18, 4, 9)]
+)
+def test_column_holds_every_sum(rows, cell_bits, column_bits):
+    assert MacroConfig(rows=rows, cell_bits=cell_bits).column_bits == column_bits
+
+
+def test_geometry_of_the_default():
+    config = MacroConfig(rows=64, words=32, cell_bits=4, max_weight_bits=16)
+    assert config.weight_widths == (4, 8, 16)
+    assert (config.group_words, config.groups) == (4, 8)
+    assert (config.row_bits, config.set_bits) == (128, 8192)
+    assert [config.outputs(bits) for bits in config.weight_widths] == [32, 16, 8]
+    cells256 = PRESETS["cells256"].engine.macro
+    assert (cells256.rows, cells256.row_bits) == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"rows": 1}, "macro.rows must be an integer from 2 to 1024, not 1"),
+        ({"rows": 64.0}, "macro.rows must be an integer from 2 to 1024, not 64.0"),
+        ({"rows": True}, "macro.rows must be an integer from 2 to 1024, not True"),
+        ({"words": 0}, "macro.words must be an integer from 1 to 1024, not 0"),
+        ({"weight_sets": 17}, "macro.weight_sets must be an integer from 1 to 16, not 17"),
+        ({"max_act_bits": 0}, "macro.max_act_bits must be an integer from 1 to 16, not 0"),
+        ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),
+        ({"max_weight_bits": 32}, "macro.max_weight_bits must be an integer from 4 to 16, not 32"),
+        ({"max_weight_bits": 2}, "macro.max_weight_bits must be an integer from 4 to 16, not 2"),
+        ({"max_weight_bits": 12}, "macro.max_weight_bits must be a power of two, not 12"),
+        (
+            {"words": 6, "max_weight_bits": 16},
+            "macro.words must be divisible by 4 (= max_weight_bits 16 / cell_bits 4), not 6",
+        ),
+    ],
+)
+def test_unbuildable_parameters_are_refused_by_name(parameters, message):
+    with pytest.raises(ConfigError) as error:
+        MacroConfig(**parameters)
+    assert str(error.value) == message
