@@ -145,15 +145,12 @@ class Requantiser(wiring.Component):
             value = Mux(right_6[bit], value >> (1 << bit), value)
         value_7, lost_7, negative_7 = delay(value), delay(lost), delay(negative_5, 2)
 
-        # Stage 8: 511 is beyond every clamp, whatever the zero point.
+        # Stage 8: 511 is beyond every clamp, whatever the zero point. As -(a + 1) is ~a, rounding up and negating take
+        # no adder of their own: they become the complement and the carry of the zero point's.
         quotient = value_7[1:]
-        saturated = Mux(quotient[9:].any(), 511, quotient[:9])
-        magnitude = Signal(10)
-        scaled = Signal(signed(11))
-        m.d.comb += [
-            magnitude.eq(saturated + (value_7[0] & (~onnx_7 | lost_7 | quotient[0]))),
-            scaled.eq(_negate_if(negative_7, Cat(magnitude, Const(0, 1)))),
-        ]
+        up = value_7[0] & (~onnx_7 | lost_7 | quotient[0])
+        saturated = Cat(Mux(quotient[9:].any(), 511, quotient[:9]), Const(0, 1))
+        scaled = (saturated ^ negative_7.replicate(10)).as_signed()
 
         unsigned_7 = delay(self.out_unsigned, self.latency - 1)
 
@@ -162,7 +159,7 @@ class Requantiser(wiring.Component):
             return Cat(raw, raw[7] & ~unsigned_7).as_signed()
 
         low, high = number(self.clamp_min), number(self.clamp_max)
-        total = scaled + number(self.zero_point)
+        total = scaled + number(self.zero_point) + (up ^ negative_7)
         m.d.sync += self.value.eq(Mux(total < low, low, Mux(total > high, high, total)))
 
         return EnableInserter(self.enable)(m)
