@@ -15,20 +15,18 @@ class InputError(ValueError):
 
 
 def _numpy(path: Path, port: Port) -> np.ndarray:
-    try:
-        content = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a file that numpy can read: {error}") from None
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        if port.name in content.files:
-            return content[port.name]
-        if len(content.files) == 1:
-            return content[content.files[0]]
-        raise InputError(
-            f"{path} holds the arrays {', '.join(content.files) or 'none'}: name the input's {port.name!r}"
-        )
+    # Opened here, because numpy leaves a damaged archive open.
+    with path.open("rb") as file:
+        try:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            names = [port.name] if port.name in content.files else content.files
+            if len(names) == 1:
+                return content[names[0]]
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is not a file that numpy can read: {error}") from None
+    raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}: name the input's {port.name!r}")
 
 
 def _raw(path: Path, port: Port, tensor: Tensor) -> np.ndarray:
