@@ -155,7 +155,7 @@ async def drive(dut, stall: float, *, extreme: bool) -> None:
                 await driver.send(operation(rng, width, bits, extreme=extreme), previous)
                 previous = width
                 sent += 1
-    await driver.capture(previous)
+    await driver.capture(len(CONFIG.weight_widths) - 1)
     for _ in range(3):
         await RisingEdge(dut.clk)
     assert checker.captured == sent

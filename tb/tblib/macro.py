@@ -5,12 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.lib import data
 from cimarron.config import MacroConfig
 from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
 from numpy.typing import NDArray
 
-__all__ = ["MacroModel", "MacroScoreboard", "Result", "operation_payload", "pack_row", "random_integers", "row_payload"]
+__all__ = [
+    "MacroModel",
+    "MacroScoreboard",
+    "Result",
+    "operation_payload",
+    "pack_row",
+    "random_integers",
+    "row_payload",
+    "unpack_fields",
+]
 
 
 def _bounds(bits: int, signed: bool) -> tuple[int, int]:
@@ -26,6 +36,16 @@ def random_integers(
 
 def _signed(value: int, bits: int, signed: bool) -> int:
     return value - (1 << bits) if signed and value >> bits - 1 else value
+
+
+def unpack_fields(layout: data.StructLayout, payload: int) -> dict[str, int]:
+    """Unsigned bits of every field of a payload, by name."""
+    return {str(name): payload >> field.offset & (1 << field.width) - 1 for name, field in layout}
+
+
+def _elements(value: int, bits: int, count: int, signed: bool) -> list[int]:
+    """Numbers that lie side by side."""
+    return [_signed(value >> index * bits & (1 << bits) - 1, bits, signed) for index in range(count)]
 
 
 def pack_row(weights: Sequence[int] | NDArray[np.int64], bits: int) -> int:
@@ -91,14 +111,14 @@ class MacroModel:
             Whether the row, the set and the width exist.
         """
         config = self.config
-        write = WriteLayout(config).from_bits(payload)
-        if write.set >= config.weight_sets or write.row >= config.rows or write.width >= len(config.weight_widths):
+        write = unpack_fields(WriteLayout(config), payload)
+        weight_set, row, width = write["set"], write["row"], write["width"]
+        if weight_set >= config.weight_sets or row >= config.rows or width >= len(config.weight_widths):
             return False
-        bits, signed = config.weight_widths[write.width], bool(write.signed)
-        if (self.sets[write.set].bits, self.sets[write.set].signed) != (bits, signed):
-            self.sets[write.set] = _Set(bits, signed)
-        values = [write.data >> output * bits & (1 << bits) - 1 for output in range(config.outputs(bits))]
-        self.sets[write.set].rows[write.row] = np.array([_signed(value, bits, signed) for value in values])
+        bits, signed = config.weight_widths[width], bool(write["signed"])
+        if (self.sets[weight_set].bits, self.sets[weight_set].signed) != (bits, signed):
+            self.sets[weight_set] = _Set(bits, signed)
+        self.sets[weight_set].rows[row] = np.array(_elements(write["data"], bits, config.outputs(bits), signed))
         return True
 
     def operate(self, payload: int) -> Result:
@@ -110,19 +130,18 @@ class MacroModel:
             If an activation other than 0 meets a row that holds no weights: the bench asks for nonsense.
         """
         config = self.config
-        operation = OperationLayout(config).from_bits(payload)
-        if not 1 <= operation.bits <= config.max_act_bits or operation.set >= config.weight_sets:
+        operation = unpack_fields(OperationLayout(config), payload)
+        bits, weight_set = operation["bits"], operation["set"]
+        if not 1 <= bits <= config.max_act_bits or weight_set >= config.weight_sets:
             return Result((0,) * config.words, 0, True)
-        raw = [operation.x[row] & (1 << operation.bits) - 1 for row in range(config.rows)]
-        x = np.array([_signed(value, operation.bits, bool(operation.signed)) for value in raw])
-        weights = self.sets[operation.set]
+        raw = _elements(operation["x"], config.max_act_bits, config.rows, False)
+        x = np.array([_signed(value & (1 << bits) - 1, bits, bool(operation["signed"])) for value in raw])
+        weights = self.sets[weight_set]
         outputs = config.outputs(weights.bits)
         matrix = np.zeros((config.rows, outputs), np.int64)
         for row in np.flatnonzero(x).tolist():
             if row not in weights.rows:
-                raise ValueError(
-                    f"row {row} of set {operation.set} meets {x[row]}, but was never written in this format"
-                )
+                raise ValueError(f"row {row} of set {weight_set} meets {x[row]}, but was never written in this format")
             matrix[row] = weights.rows[row]
         y = np.zeros(config.words, np.int64)
         y[:: config.words // outputs] = dot_products(x, matrix)
@@ -133,11 +152,10 @@ class MacroScoreboard:
     """Compares every result with what the model expects, in order."""
 
     def __init__(self, config: MacroConfig):
+        self.config = config
         self.model = MacroModel(config)
         self.expected: deque[Result] = deque()
         self.compared = 0
-        self._layout = ResultLayout(config)
-        self._words = config.words
 
     def operation(self, payload: int) -> None:
         """An operation was taken."""
@@ -151,8 +169,11 @@ class MacroScoreboard:
         AssertionError
             If it differs from the oldest one expected, or none is.
         """
-        got = self._layout.from_bits(payload)
-        result = Result(tuple(got.y[word] for word in range(self._words)), got.input_sum, bool(got.error))
+        config = self.config
+        got = unpack_fields(ResultLayout(config), payload)
+        y = _elements(got["y"], config.result_bits, config.words, True)
+        input_sum = _signed(got["input_sum"], config.input_sum_bits, True)
+        result = Result(tuple(y), input_sum, bool(got["error"]))
         assert self.expected, f"result {self.compared} came without an operation: {result}"
         want = self.expected.popleft()
         assert result == want, f"result {self.compared}:\n  expected {want}\n  got      {result}"

@@ -110,6 +110,6 @@ class StreamMonitor:
         if self._waiting is not None:
             assert payload == self._waiting, f"{pins.name} changed its offer before it was taken"
         self._waiting = None if ready else payload
-        if valid and ready:
+        if payload is not None and ready:
             self.transfers += 1
             self.callback(payload)
