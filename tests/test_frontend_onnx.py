@@ -1,0 +1,435 @@
+"""Import of ONNX QDQ models: what is understood, and one clear sentence for everything else."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from cimarron_sim.frontend import ModelError, inspect, load
+from cimarron_sim.frontend import onnx as frontend
+from cimarron_sim.reference import execute
+from onnx import TensorProto, helper, numpy_helper
+from qdq_model import QdqModel, layer_model
+
+X = np.zeros((1, 4), np.int8)
+IMAGE = np.zeros((1, 5, 4, 4), np.int8)
+KERNEL = np.ones((3, 5, 1, 1), np.int8)
+W = np.arange(-6, 6, dtype=np.int8).reshape(4, 3)
+
+
+def _layer(**changes: Any) -> QdqModel:
+    values: dict[str, Any] = {
+        "op": "Gemm", "x": X, "x_scale": 0.5, "x_zero_point": 1, "w": W, "w_scale": np.array(0.25),
+        "bias": np.array([1, 2, 3], np.int32), "y_scale": 1.0, "y_zero_point": -2,
+    }  # fmt: skip
+    return layer_model(**values | changes)
+
+
+def _refusal(model: bytes | QdqModel) -> str:
+    with pytest.raises(ModelError) as caught:
+        frontend.load(model if isinstance(model, bytes) else model.bytes(), "model.onnx")
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def _runs_like_onnx_runtime(made: QdqModel, **inputs: np.ndarray) -> None:
+    """Both give the same outputs, in the caller's own layout and types."""
+    graph = frontend.load(made.bytes(), "model.onnx")
+    names = {graph.port(name).name: name for name in graph.inputs}
+    values = execute(graph, {names[key]: graph.encode(names[key], array) for key, array in inputs.items()})
+    for name, expected in zip(graph.outputs, oracle.run(made.bytes(), inputs), strict=True):
+        answer = graph.decode(name, values[name])
+        assert answer.dtype == expected.dtype
+        assert np.array_equal(answer, expected)
+
+
+# What is understood.
+
+
+def test_layer_becomes_one_node():
+    graph = frontend.load(_layer(activation=("Relu",)).bytes(), "model.onnx")
+    (node,) = graph.nodes
+    assert (node.name, node.op, node.outputs) == ("real", "fully_connected", ("y",))
+    x, w, b = (graph.tensors[name] for name in node.inputs)
+    assert (x.shape, x.zero_point) == ((1, 4), 1)
+    assert w.data is not None
+    assert b.data is not None
+    assert np.array_equal(w.data, W.T)
+    assert b.data.tolist() == [1, 2, 3]
+    assert node.attributes["scale"].tolist() == [0.125] * 3
+    assert node.attributes["scale"].dtype == np.float32
+    assert (node.attributes["clamp_min"], node.attributes["clamp_max"]) == (-2, 127)
+
+
+def test_convolution_becomes_nhwc():
+    w = np.arange(24, dtype=np.int8).reshape(2, 3, 2, 2)
+    made = _layer(op="Conv", x=np.zeros((1, 3, 5, 6), np.int8), w=w, bias=None, strides=(2, 1), pads=(0, 1, 2, 3))
+    (node,) = (graph := frontend.load(made.bytes(), "model.onnx")).nodes
+    assert graph.tensors["x"].shape == (1, 5, 6, 3)
+    assert graph.tensors["y"].shape == (1, 3, 9, 2)
+    weights = graph.tensors[node.inputs[1]].data
+    assert weights is not None
+    assert weights[1, 0, 1].tolist() == w[1, :, 0, 1].tolist()
+    assert node.attributes["pads"] == (0, 1, 2, 3)
+    assert graph.port("x").shape == (1, 3, 5, 6)
+
+
+def test_scale_per_channel_is_kept_per_channel():
+    graph = frontend.load(_layer(w_scale=np.array([0.25, 0.5, 1.0])).bytes(), "model.onnx")
+    assert graph.nodes[0].attributes["scale"].tolist() == [0.125, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("activation", [("Relu",), ("Clip",), ("Relu", "Clip"), ("Clip", "Relu")])
+def test_activation_becomes_clamps(activation):
+    node = frontend.load(_layer(activation=activation, y_scale=0.1).bytes(), "model.onnx").nodes[0]
+    upper = 58 if "Clip" in activation else 127  # 6 / 0.1 - 2
+    assert (node.attributes["clamp_min"], node.attributes["clamp_max"]) == (-2, upper)
+
+
+@pytest.mark.parametrize("opset", range(10, 22))
+def test_every_opset_from_10_to_21_is_read(opset):
+    made = _layer(w_scale=np.array(0.25))
+    assert len(frontend.load(made.bytes(opset), "model.onnx").nodes) == 1
+
+
+def test_symbolic_batch_is_one():
+    made = QdqModel()
+    made.inputs.append(helper.make_tensor_value_info("x", TensorProto.INT8, ("batch", 4)))
+    x = made.dequantise("x", "x_real", np.float32(1), np.int8(0))
+    y = made.node("MatMul", [x, made.weights("w", W, np.float32(1))], "m")
+    made.quantise(y, made.output("y", np.int8), np.float32(1), np.int8(0))
+    assert frontend.load(made.bytes(), "model.onnx").tensors["y"].shape == (1, 3)
+
+
+def test_unsorted_operators_are_sorted():
+    made = _layer()
+    made.nodes.reverse()
+    assert frontend.load(made.bytes(), "model.onnx").nodes[0].op == "fully_connected"
+
+
+def test_unsigned_weights_around_128_are_signed_weights():
+    signed = _layer().model()
+    unsigned = _layer().model()
+    for tensor in unsigned.graph.initializer:
+        if tensor.name == "w_int":
+            tensor.CopyFrom(numpy_helper.from_array((W.astype(int) + 128).astype(np.uint8), "w_int"))
+        elif tensor.name == "w_z":
+            tensor.CopyFrom(numpy_helper.from_array(np.array(128, np.uint8), "w_z"))
+    graphs = [frontend.load(model.SerializeToString(), "model.onnx") for model in (signed, unsigned)]
+    first, second = (graph.tensors["real.weights"].data for graph in graphs)
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first, second)
+
+
+def test_four_bit_weights_are_stored_one_per_byte():
+    made = _layer(bias=None)
+    data = [-8, 7, 3, -1, 0, 5, -4, 2, 1, -6, 6, -7]
+    made.constants = [tensor for tensor in made.constants if tensor.name not in ("w_int", "w_z")]
+    made.constants += [
+        helper.make_tensor("w_int", TensorProto.INT4, (4, 3), data),
+        helper.make_tensor("w_z", TensorProto.INT4, (), [0]),
+    ]
+    tensor = frontend.load(made.bytes(21), "model.onnx").tensors["real.weights"]
+    assert (tensor.bits, tensor.dtype) == (4, np.int8)
+    assert tensor.data is not None
+    assert tensor.data.T.reshape(-1).tolist() == data
+
+
+def test_model_hash_is_that_of_the_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(_layer().bytes())
+    assert load(path).model_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _image_network(between: str, *, floats: bool, nhwc: bool = False) -> QdqModel:
+    """Convolution, something that flattens, fully connected; sizes that show every wrong order."""
+    rng, made = np.random.default_rng(6), QdqModel()
+    shape = (1, 5, 6, 3) if nhwc else (1, 3, 5, 6)
+    x = made.input("x", shape, np.float32 if floats else np.uint8)
+    if floats:
+        x = made.quantise(x, "x_int", np.float32(0.05), np.uint8(100))
+    x = made.dequantise(x, "x_real", np.float32(0.05), np.uint8(100))
+    if nhwc:
+        x = made.node("Transpose", [x], "nchw", perm=(0, 3, 1, 2))
+    w = made.weights("w", rng.integers(-60, 60, (4, 3, 3, 3)).astype(np.int8), np.full(4, 0.01, np.float32))
+    x = made.node("Conv", [x, w], "conv", strides=(2, 2), pads=(1, 0, 1, 1), kernel_shape=(3, 3))
+    x = made.dequantise(made.quantise(x, "c_int", np.float32(0.1), np.uint8(120)), "c", np.float32(0.1), np.uint8(120))
+    match between:
+        case "Flatten":
+            x = made.node("Flatten", [x], "flat")
+        case "Reshape":
+            x = made.node("Reshape", [x, made.constant("shape", np.array([0, -1], np.int64))], "flat")
+        case "Transpose":
+            x = made.node("Flatten", [made.node("Transpose", [x], "t", perm=(0, 2, 3, 1))], "flat")
+        case "requantised":
+            x = made.quantise(made.node("Flatten", [x], "f"), "f_int", np.float32(0.1), np.uint8(120))
+            x = made.dequantise(x, "flat", np.float32(0.1), np.uint8(120))
+    w = made.weights("v", rng.integers(-60, 60, (36, 5)).astype(np.int8), np.float32(0.02))
+    x = made.node("MatMul", [x, w], "m")
+    x = made.quantise(x, "y" if not floats else "y_int", np.float32(0.5), np.uint8(128))
+    if floats:
+        x = made.dequantise(x, "y", np.float32(0.5), np.uint8(128))
+    made.output("y", np.float32 if floats else np.uint8)
+    return made
+
+
+@pytest.mark.parametrize("between", ["Flatten", "Reshape", "Transpose", "requantised"])
+@pytest.mark.parametrize("floats", [False, True])
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_layout_survives_the_way_from_convolution_to_fully_connected(between, floats, nhwc):
+    made = _image_network(between, floats=floats, nhwc=nhwc)
+    rng, shape = np.random.default_rng(7), (1, 5, 6, 3) if nhwc else (1, 3, 5, 6)
+    x = rng.normal(0, 3, shape).astype(np.float32) if floats else rng.integers(0, 256, shape).astype(np.uint8)
+    _runs_like_onnx_runtime(made, x=x)
+
+
+def test_nhwc_input_keeps_its_order():
+    graph = frontend.load(_image_network("Flatten", floats=True, nhwc=True).bytes(), "model.onnx")
+    assert graph.port(graph.inputs[0]).order is None
+
+
+def test_image_output_returns_in_the_models_layout():
+    rng = np.random.default_rng(8)
+    x = rng.integers(0, 256, (1, 3, 4, 5)).astype(np.uint8)
+    made = _layer(
+        op="Conv", x=x, w=rng.integers(-60, 60, (6, 3, 2, 2)).astype(np.int8), bias=None, y_scale=9.0, y_zero_point=100
+    )
+    _runs_like_onnx_runtime(made, x=x)
+
+
+def test_flattened_input_can_feed_a_convolution():
+    rng, made = np.random.default_rng(9), QdqModel()
+    x = made.dequantise(made.input("x", (1, 24), np.uint8), "x_real", np.float32(0.5), np.uint8(9))
+    x = made.node("Reshape", [x, made.constant("shape", np.array([1, 2, 3, 4], np.int64))], "image")
+    w = made.weights("w", rng.integers(-60, 60, (2, 2, 2, 2)).astype(np.int8), np.float32(0.25))
+    x = made.node("Conv", [x, w], "conv")
+    made.quantise(x, made.output("y", np.uint8), np.float32(20), np.uint8(128))
+    _runs_like_onnx_runtime(made, x=rng.integers(0, 256, (1, 24)).astype(np.uint8))
+
+
+def test_matmul_keeps_leading_axes():
+    rng, made = np.random.default_rng(10), QdqModel()
+    x = made.dequantise(made.input("x", (2, 3, 4), np.uint8), "x_real", np.float32(0.5), np.uint8(9))
+    x = made.node("MatMul", [x, made.weights("w", W, np.float32(0.25))], "m")
+    made.quantise(x, made.output("y", np.uint8), np.float32(3), np.uint8(128))
+    _runs_like_onnx_runtime(made, x=rng.integers(0, 256, (2, 3, 4)).astype(np.uint8))
+
+
+def test_transposed_weights_are_read():
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 4), np.uint8), "x_real", np.float32(0.5), np.uint8(9))
+    w = made.weights("w", np.ascontiguousarray(W.T), np.array([0.25, 0.5, 1], np.float32), axis=0)
+    x = made.node("MatMul", [x, made.node("Transpose", [w], "w_t", perm=(1, 0))], "m")
+    made.quantise(x, made.output("y", np.uint8), np.float32(3), np.uint8(128))
+    graph = frontend.load(made.bytes(), "model.onnx")
+    weights = graph.tensors["m.weights"].data
+    assert weights is not None
+    assert np.array_equal(weights, W.T)
+    assert (
+        graph.nodes[0].attributes["scale"].tolist()
+        == (np.float32(0.5) * np.array([0.25, 0.5, 1], np.float32) / np.float32(3)).tolist()
+    )
+
+
+# What is refused.
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"absent\.onnx cannot be read \(No such file or directory\): check the path"):
+        load(tmp_path / "absent.onnx")
+
+
+def test_tflite_is_recognised_by_its_content(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
+    with pytest.raises(ModelError, match="is a TFLite model, which cannot be imported"):
+        inspect(path)
+
+
+def test_every_truncation_is_refused():
+    data = _layer().bytes()
+    for size in range(0, len(data), 7):
+        assert _refusal(data[:size])
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, world", bytes(100), b"\x89PNG\r\n\x1a\n" * 9])
+def test_other_files_are_refused(data):
+    assert _refusal(data) == "model.onnx is not an ONNX model or is cut short: export it again"
+
+
+@pytest.mark.parametrize("opset", [9, 22])
+def test_other_opsets_are_refused(opset):
+    assert f"uses opset {opset}, not 10 to 21" in _refusal(_layer().bytes(opset))
+
+
+def test_float_model_is_refused():
+    made = QdqModel()
+    made.node("Relu", [made.input("x", (1, 4))], made.output("y"))
+    assert "is not quantised with QuantizeLinear and DequantizeLinear" in _refusal(made)
+
+
+def test_all_unsupported_operators_are_named():
+    made = _layer()
+    x = made.dequantise("y", "y_real", np.float32(1), np.int8(-2))
+    x = made.node("Softmax", [x], "soft")
+    made.node("ArgMax", [x], "best")
+    made.outputs = [helper.make_tensor_value_info("best", TensorProto.INT64, None)]
+    sentence = _refusal(made)
+    assert "Softmax 'soft': no layer does this (compute it outside the model)" in sentence
+    assert "ArgMax 'best'" in sentence
+
+
+def test_inspect_lists_every_operator_without_raising(tmp_path):
+    rng, made = np.random.default_rng(11), QdqModel()
+    x = made.dequantise(made.input("x", (1, 4, 6, 6), np.int8), "x_real", np.float32(0.5), np.int8(0))
+    depthwise = made.weights("d", rng.integers(-9, 9, (4, 1, 3, 3)).astype(np.int8), np.float32(0.5))
+    x = made.node("Conv", [x, depthwise], "depthwise", group=4)
+    x = made.dequantise(made.quantise(x, "d_out", np.float32(1), np.int8(0)), "d_real", np.float32(1), np.int8(0))
+    pointwise = made.weights("p", rng.integers(-9, 9, (5, 4, 1, 1)).astype(np.int8), np.float32(0.5))
+    x = made.node("Relu", [made.node("Conv", [x, pointwise], "pointwise")], "relu")
+    x = made.dequantise(made.quantise(x, "p_out", np.float32(1), np.int8(0)), "p_real", np.float32(1), np.int8(0))
+    x = made.node("Flatten", [made.node("AveragePool", [x], "pool", kernel_shape=(4, 4))], "flat")
+    made.node("Softmax", [x], made.output("y"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(made.bytes())
+    operators = inspect(path)
+    assert [(o.name, o.op, o.becomes) for o in operators] == [
+        ("depthwise", "Conv", ""),
+        ("pointwise", "Conv", "conv2d"),
+        ("relu", "Relu", "fused"),
+        ("pool", "AveragePool", ""),
+        ("flat", "Flatten", "view"),
+        ("y", "Softmax", ""),
+    ]
+    assert all(o.supported == (not o.reason) == (not o.remedy) for o in operators)
+    assert operators[0].reason == "it has 4 groups"
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize("which", ["x_scale", "y_scale"])
+def test_impossible_scales_are_refused(scale, which):
+    sentence = _refusal(_layer(bias=None, **{which: scale}))
+    assert f"has the scale {scale}, not a positive number: quantise the model again" in sentence
+    assert ("DequantizeLinear 'x_real'" if which == "x_scale" else "QuantizeLinear 'y'") in sentence
+
+
+def _with_constant(name: str, value: np.generic | np.ndarray | TensorProto) -> QdqModel:
+    made = _layer()
+    tensor = value if isinstance(value, TensorProto) else numpy_helper.from_array(np.asarray(value), name)
+    made.constants = [tensor if old.name == name else old for old in made.constants]
+    return made
+
+
+def _tensor(name: str, element: int, dims: list[int], values: list[int]) -> TensorProto:
+    return TensorProto(name=name, data_type=element, dims=dims, int32_data=values)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (_with_constant("x_real_z", np.int32(0)), "has a zero point of int32 for values of int8"),
+        (_with_constant("x_real_z", _tensor("x_real_z", TensorProto.INT8, [], [300])), "out of the range of int8"),
+        (_with_constant("w_int", _tensor("w_int", TensorProto.INT8, [4, 3], [1, 2])), "does not fit its shape or type"),
+        (_with_constant("w_z", np.int8(127)), "its weights are asymmetric (quantise weights with zero point 0)"),
+        (_with_constant("w_s", np.ones(5, np.float32)), "scales of shape (5,) but zero points of shape ()"),
+        (_with_constant("w_s", np.float64(1)), "its scale is float64 (use a float32 scale)"),
+        (_with_constant("b_s", np.float32(7)), "layer 'real' has a bias whose scale is not x_scale * w_scale"),
+        (_with_constant("b_int", np.zeros(4, np.int32)), "layer 'real' has 3 outputs but a bias of (4,)"),
+        (_with_constant("b_z", np.int32(7)), "layer 'real' has a bias that is not int32 with zero point 0"),
+        (_layer(bias=np.array([0, np.nan, 0], np.float32)), "layer 'real' has a bias that is not finite in float32"),
+        (_layer(x=np.zeros((1, 5), np.int8)), "Gemm 'real' reads (1, 5) with weights for 4 inputs: let them agree"),
+        (_layer(alpha=2.0), "it transposes its input or scales with alpha or beta"),
+        (_layer(w_scale=np.float32(1e38), x_scale=1e38, bias=None), "scales whose quotient overflows"),
+        (_layer(op="Conv", x=IMAGE[:, :2], w=KERNEL), "(1, 2, 4, 4) with weights of (3, 5, 1, 1): let the channels"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL.repeat(7, 2)), "a kernel of [7, 1], larger than its input of [4, 4]"),
+        (_layer(op="Conv", x=IMAGE[..., 0], w=KERNEL[..., 0]), "it has 1 spatial dimensions"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, pads=(0, -1, 0, 0)), "negative pads (0, -1, 0, 0): slice its input"),
+    ],
+)  # fmt: skip
+def test_contradiction_is_refused_in_one_sentence(model, words):
+    assert words in _refusal(model)
+
+
+def test_scale_per_input_is_refused():
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 4), np.int8), "x_real", np.float32(1), np.int8(0))
+    x = made.node("MatMul", [x, made.weights("w", W, np.ones(4, np.float32), axis=0)], "m")
+    made.quantise(x, made.output("y", np.int8), np.float32(1), np.int8(0))
+    assert "its weights have a scale per input (quantise weights per output channel)" in _refusal(made)
+
+
+def test_dynamic_size_is_refused():
+    made = _layer()
+    made.inputs = [helper.make_tensor_value_info("x", TensorProto.INT8, (1, "width"))]
+    assert _refusal(made) == "input 'x' has no fixed size on axis 1: export the model with fixed sizes"
+
+
+def test_float_result_is_refused():
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 4), np.int8), "x_real", np.float32(1), np.int8(0))
+    made.node("MatMul", [x, made.weights("w", W, np.float32(1))], made.output("y"))
+    assert "MatMul 'y': its result 'y' leaves the model in float32 (end the model with QuantizeLinear)" in _refusal(
+        made
+    )
+
+
+def test_layer_on_floats_is_refused():
+    made = QdqModel()
+    x = made.node("MatMul", [made.input("x", (1, 4)), made.weights("w", W, np.float32(1))], "m")
+    made.quantise(x, made.output("y", np.int8), np.float32(1), np.int8(0))
+    assert "MatMul 'm': its input is float32 (quantise it" in _refusal(made)
+
+
+def test_addition_of_activations_is_refused():
+    made = _layer()
+    x = made.dequantise("y", "y_real", np.float32(1), np.int8(-2))
+    made.quantise(made.node("Add", [x, x], "twice"), "z", np.float32(1), np.int8(0))
+    made.outputs = [helper.make_tensor_value_info("z", TensorProto.INT8, None)]
+    assert "Add 'twice': it adds two activations" in _refusal(made)
+
+
+def test_movement_of_data_is_refused():
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (2, 4), np.int8), "x_real", np.float32(1), np.int8(0))
+    y = made.node("MatMul", [x, made.weights("w", W, np.float32(1))], "m")
+    made.quantise(y, made.output("y", np.int8), np.float32(1), np.int8(0))
+    z = made.node("MatMul", [made.node("Transpose", [x], "t"), made.weights("v", W[:2], np.float32(1))], "n")
+    made.quantise(z, made.output("z", np.int8), np.float32(1), np.int8(0))
+    assert "MatMul 'n': its input would have to be moved in memory" in _refusal(made)
+
+
+def test_cycle_is_refused():
+    made = _layer()
+    made.nodes[0].input[0] = "y"
+    assert "depends on itself: break the cycle" in _refusal(made)
+
+
+def test_undefined_value_is_refused():
+    made = _layer()
+    made.nodes[0].input[0] = "nowhere"
+    assert "uses 'nowhere', which does not exist" in _refusal(made)
+
+
+def test_value_defined_twice_is_refused():
+    made = _layer()
+    made.nodes.append(made.nodes[-1])
+    assert "model.onnx computes 'y' twice" in _refusal(made)
+
+
+def test_external_data_is_refused():
+    model = _layer().model()
+    tensor = next(t for t in model.graph.initializer if t.name == "w_int")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    words = "initialiser 'w_int' lies outside the file: store it inside with onnx.save_model"
+    assert _refusal(model.SerializeToString()) == words
+
+
+def test_one_tensor_under_two_names_is_refused():
+    made = _layer()
+    made.dequantise("y", made.output("real_y"), np.float32(1), np.int8(-2))
+    assert "output 'real_y' and 'y' are one tensor: keep one" in _refusal(made)
