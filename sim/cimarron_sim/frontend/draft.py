@@ -89,14 +89,10 @@ class Draft:
             If the scales or the bias cannot be represented.
         """
         label = layer.name if all(node.name != layer.name for node in self._nodes) else name
-        source = self.tensors[layer.input].quantization
-        if source is None:
-            raise ModelError(f"layer {label!r} reads integers without a scale: add DequantizeLinear")
-
         # ONNX Runtime computes (x_scale * w_scale) / y_scale in this order, rounding each step to float32.
         outputs = layer.weights.data.shape[0]
-        products = np.broadcast_to(source.scale * layer.weights.quantization.scale, outputs)
         with np.errstate(over="ignore", under="ignore"):
+            products = np.broadcast_to(layer.input_quantization.scale * layer.weights.quantization.scale, outputs)
             scale = products / quantization.scale
         if not np.all(np.isfinite(scale)):
             raise ModelError(f"layer {label!r} has scales whose quotient overflows: quantise the model again")

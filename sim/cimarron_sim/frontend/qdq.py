@@ -193,7 +193,7 @@ class Lowering:
                 self._draft.tensors[source.tensor] = dataclasses.replace(tensor, quantization=quantization)
             elif not _same(tensor.quantization, quantization):
                 raise Unsupported("it reads integers with another scale than they were written with", "use one scale")
-            value = Reals(source.tensor, source.positions)
+            value = Reals(source.tensor, source.positions, quantization)
         else:
             raise ModelError(f"{_label(node)} reads float32: {_AGAIN}")
         if points not in (None, dtype):
@@ -281,6 +281,7 @@ class Lowering:
             operator=len(self.operators) - 1,
             op="conv2d",
             input=self._draft.image(x),
+            input_quantization=x.quantization,
             weights=dataclasses.replace(w, data=np.ascontiguousarray(w.data.transpose(0, 2, 3, 1))),
             bias=_bias(inputs[2:]),
             attributes={"stride": stride, "dilation": dilation, "pads": pads},
@@ -319,6 +320,7 @@ class Lowering:
             operator=len(self.operators) - 1,
             op="fully_connected",
             input=tensor,
+            input_quantization=x.quantization,
             weights=dataclasses.replace(w, data=np.ascontiguousarray(w.data[:, columns])),
             bias=bias,
             attributes={},

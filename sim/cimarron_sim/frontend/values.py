@@ -52,6 +52,7 @@ class Reals:
 
     tensor: str
     positions: np.ndarray
+    quantization: Quantization
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,7 @@ class Layer:
         Of the graph.
     input : str
         Tensor the layer reads, in the shape the operator wants.
+    input_quantization : Quantization
     weights : QuantizedConstant
         Output channels first.
     bias : QuantizedConstant or Constant or None
@@ -81,6 +83,7 @@ class Layer:
     operator: int
     op: str
     input: str
+    input_quantization: Quantization
     weights: QuantizedConstant
     bias: QuantizedConstant | Constant | None
     attributes: dict
