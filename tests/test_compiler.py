@@ -18,7 +18,7 @@ from cimarron_sim.graph import Graph, Tensor
 from cimarron_sim.reference.execute import execute
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Builder, layers, run_on_model
+from random_graphs import Builder, layers, run_on_model
 
 TINY, DEFAULT, CELLS256 = (PRESETS[name] for name in ("tiny", "default", "cells256"))
 

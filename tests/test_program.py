@@ -9,7 +9,7 @@ from cimarron.config import PRESETS
 from cimarron.isa import PROGRAM_HEADER, RunStatus
 from cimarron_sim.compiler import Program, ProgramError, compile
 from cimarron_sim.compiler.image import verify
-from networks import Builder
+from random_graphs import Builder
 
 TINY, DEFAULT = PRESETS["tiny"], PRESETS["default"]
 

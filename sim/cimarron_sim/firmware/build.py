@@ -142,15 +142,20 @@ def compile_program(
         return flatten(output.read_bytes(), base)
 
 
-def build_firmware() -> bytes:
+def build_firmware(options: Sequence[str] = ()) -> bytes:
     """The firmware, compiled from the sources in this package.
+
+    Parameters
+    ----------
+    options : sequence of str
+        Further options of the compiler; none give the prebuilt image.
 
     Raises
     ------
     BuildError
         If it does not compile.
     """
-    return compile_program([_HERE / "start.S", *sorted(_HERE.glob("*.c"))], include=[_HERE])
+    return compile_program([_HERE / "start.S", *sorted(_HERE.glob("*.c"))], include=[_HERE], options=options)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -48,13 +48,9 @@ static void finish(struct outcome result, uint32_t event) {
 static uint32_t event_of(uint32_t command) { return command == COMMAND_RUN ? EVENT_DONE : EVENT_READY; }
 
 static struct outcome execute(uint32_t command) {
-    struct outcome result;
     switch (command) {
     case COMMAND_LOAD:
-        loaded = false;
-        result = program_check();
-        loaded = result.status == STATUS_OK;
-        return result;
+        return program_check();
     case COMMAND_RUN:
         return loaded ? program_run() : outcome(STATUS_NOT_LOADED, 0, 0);
     default:
@@ -87,6 +83,10 @@ void serve(void) {
         uint64_t spent = cycles64() - start;
         *mailbox(MAILBOX_CYCLES_LOW) = (uint32_t)spent;
         *mailbox(MAILBOX_CYCLES_HIGH) = (uint32_t)(spent >> 32);
-        finish(with_bus_error(result), event_of(command));
+        result = with_bus_error(result);
+        if (command == COMMAND_LOAD) {
+            loaded = result.status == STATUS_OK;
+        }
+        finish(result, event_of(command));
     }
 }

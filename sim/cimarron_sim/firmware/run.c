@@ -8,7 +8,9 @@
 
 /* How often to look at an engine that completes neither operations nor jobs before giving up. A look takes five cycles
  * at least; filling the activation buffer or a weight set takes less than a tenth of their product. */
+#ifndef PATIENCE
 #define PATIENCE (1u << 18)
+#endif
 
 static bool is_idle(uint32_t status) { return !(status & ENGINE_BUSY); }
 

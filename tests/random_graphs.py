@@ -1,0 +1,185 @@
+"""Networks made up for tests, and how a program runs on the engine's model."""
+
+import struct
+
+import numpy as np
+from cimarron.config import SocConfig
+from cimarron.isa import ACT_WINDOW, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
+from cimarron_sim.compiler import Program
+from cimarron_sim.graph import Graph, Node, Quantization, Tensor
+from hypothesis import strategies as st
+from tblib.engine_model import EngineModel
+
+__all__ = ["Builder", "layers", "run_on_model"]
+
+
+def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[bytes, list[bytes]]:
+    """Run a program's steps on the engine's model.
+
+    Returns
+    -------
+    output : bytes
+        What the program leaves at its output offset.
+    activations : list of bytes
+        The activation buffer after each job.
+    """
+    header = dict(zip(PROGRAM_HEADER, struct.unpack_from("<16I", program.image), strict=True))
+    memory = bytearray(config.ram_bytes - PROGRAM_OFFSET)
+    memory[: len(program.image)] = program.image
+    memory[header["input_offset"] : header["input_offset"] + len(data)] = data
+    engine = EngineModel(config.engine, memory, RAM_BASE + PROGRAM_OFFSET)
+    engine.activations[:] = b"\xa5" * len(engine.activations)
+    snapshots = []
+    offset = header["steps_offset"]
+    while True:
+        first = int.from_bytes(memory[offset : offset + 4], "little")
+        words = struct.unpack_from(f"<{(first >> 16) - 1}I", memory, offset + 4)
+        offset += first >> 16 << 2
+        match Step(first & 0xFF):
+            case Step.JOB:
+                assert len(words) == JOB_WORDS
+                engine.execute(words)
+                snapshots.append(bytes(engine.activations))
+            case Step.FETCH:
+                address, target, count = words
+                assert address + count <= len(engine.activations) < ACT_WINDOW
+                memory[target : target + count] = engine.activations[address : address + count]
+            case Step.END:
+                break
+    output = header["output_offset"]
+    return bytes(memory[output : output + header["output_bytes"]]), snapshots
+
+
+class Builder:
+    """Puts a graph together, layer by layer, with random contents.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the input.
+    dtype : numpy dtype
+    zero_point : int
+    profile : Profile
+    seed : int
+    """
+
+    def __init__(self, shape, dtype=np.int8, zero_point=0, profile=Profile.ONNX, seed=0):
+        self.random = np.random.default_rng(seed)
+        self.profile = profile
+        self.tensors = {}
+        self.nodes = []
+        self.last = self._tensor("x", shape, dtype, zero_point)
+
+    def _tensor(self, name, shape, dtype, zero_point=0, data=None, bits=None):
+        quantization = None if np.dtype(dtype) == np.int32 else Quantization.per_tensor(1.0, zero_point)
+        self.tensors[name] = Tensor(name, shape, np.dtype(dtype), quantization, data, bits)
+        return name
+
+    def _operate(self, op, out_shape, weights, bits, dtype, zero_point, clamp, bias, attributes, name):
+        random, depth = self.random, int(np.prod(weights[1:]))
+        name = name or f"layer{len(self.nodes)}"
+        limit = 2 ** (bits - 1)
+        values = random.integers(-limit, limit, weights, np.int8)
+        inputs = [self.last, self._tensor(f"{name}.w", weights, np.int8, data=values, bits=bits)]
+        if bias:
+            values = random.integers(-bias, bias, weights[0], np.int32, endpoint=True)
+            inputs.append(self._tensor(f"{name}.b", (weights[0],), np.int32, data=values))
+        attributes = dict(attributes)
+        if np.dtype(dtype) != np.int32:
+            limits = np.iinfo(dtype)
+            attributes |= dict(zip(("clamp_min", "clamp_max"), clamp or (limits.min, limits.max), strict=True))
+            # Sums are about 74 * limit / sqrt(3) * sqrt(depth) wide: spread them over the output's range.
+            real = random.uniform(0.3, 3, weights[0]) / (limit * np.sqrt(depth))
+            if self.profile is Profile.ONNX:
+                attributes["scale"] = real.astype(np.float32)
+            else:
+                fraction, exponent = np.frexp(real)
+                attributes["multiplier"] = np.round(fraction * (2**31 - 1)).astype(np.int32)
+                attributes["shift"] = exponent.astype(np.int32)
+        y = self._tensor(f"{name}.y", out_shape, dtype, zero_point)
+        self.nodes.append(Node(name, op, tuple(inputs), (y,), attributes))
+        self.last = y
+        return self
+
+    def fully_connected(self, outputs, *, bits=8, dtype=np.int8, zero_point=0, clamp=None, bias=5000, name=None):
+        """Append a fully connected layer."""
+        count, depth = self.tensors[self.last].shape
+        weights = (outputs, depth)
+        return self._operate(
+            "fully_connected", (count, outputs), weights, bits, dtype, zero_point, clamp, bias, {}, name
+        )
+
+    def conv2d(
+        self, outputs, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8, dtype=np.int8,
+        zero_point=0, clamp=None, bias=5000, name=None,
+    ):  # fmt: skip
+        """Append a convolution."""
+        images, *size, channels = self.tensors[self.last].shape
+        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        padded = size[0] + pads[0] + pads[2], size[1] + pads[1] + pads[3]
+        out = [(p - span) // s + 1 for p, span, s in zip(padded, spans, stride, strict=True)]
+        attributes = {"stride": stride, "dilation": dilation, "pads": pads}
+        weights = (outputs, *kernel, channels)
+        shape = (images, *out, outputs)
+        return self._operate("conv2d", shape, weights, bits, dtype, zero_point, clamp, bias, attributes, name)
+
+    def flatten(self):
+        """Append a reshape to (images, values)."""
+        tensor = self.tensors[self.last]
+        images = tensor.shape[0]
+        y = self._tensor(f"flat{len(self.nodes)}", (images, tensor.size // images), tensor.dtype, tensor.zero_point)
+        self.nodes.append(Node(y, "reshape", (self.last,), (y,)))
+        self.last = y
+        return self
+
+    def graph(self, model_hash="00c0ffee" * 8) -> Graph:
+        """The graph from the input to the last tensor."""
+        return Graph("made-up", self.tensors, tuple(self.nodes), ("x",), (self.last,), self.profile, model_hash)
+
+    def input(self) -> np.ndarray:
+        """A random input."""
+        tensor = self.tensors["x"]
+        limits = np.iinfo(tensor.dtype)
+        return self.random.integers(limits.min, limits.max, tensor.shape, tensor.dtype, endpoint=True)
+
+
+@st.composite
+def _formats(draw):
+    dtype = draw(st.sampled_from([np.int8, np.uint8]))
+    limits = np.iinfo(dtype)
+    return dtype, draw(st.integers(int(limits.min), int(limits.max)))
+
+
+@st.composite
+def _output(draw):
+    dtype, zero_point = draw(_formats())
+    limits = np.iinfo(dtype)
+    clamp = draw(st.sampled_from([None, (zero_point, int(limits.max)), (zero_point, min(zero_point + 60, limits.max))]))
+    output = {"dtype": dtype, "zero_point": zero_point, "clamp": clamp}
+    if draw(st.integers(0, 5)) == 0:
+        output = {"dtype": np.int32}
+    return output | {"bits": draw(st.sampled_from([4, 8])), "bias": draw(st.sampled_from([0, 4000, 2**31 - 1]))}
+
+
+@st.composite
+def layers(draw, max_image: int = 7, max_depth: int = 70) -> Builder:
+    """One random layer: a `Builder` that holds it."""
+    dtype, zero_point = draw(_formats())
+    profile = draw(st.sampled_from(list(Profile)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    images = draw(st.integers(1, 2))
+    outputs = draw(st.integers(1, 11))
+    if draw(st.booleans()):
+        shape = (draw(st.integers(1, 5)), draw(st.integers(1, max_depth)))
+        return Builder(shape, dtype, zero_point, profile, seed).fully_connected(outputs, **draw(_output()))
+    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 3)))
+    pads = draw(st.tuples(*[st.integers(0, 2)] * 4))
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    height = draw(st.integers(max(1, spans[0] - pads[0] - pads[2]), max_image))
+    width = draw(st.integers(max(1, spans[1] - pads[1] - pads[3]), max_image))
+    shape = (images, height, width, draw(st.integers(1, 6)))
+    return Builder(shape, dtype, zero_point, profile, seed).conv2d(
+        outputs, kernel, stride=stride, dilation=dilation, pads=pads, **draw(_output())
+    )

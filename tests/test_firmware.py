@@ -1,0 +1,314 @@
+"""The firmware: its builder, its prebuilt image, and what it answers on the system's RTL."""
+
+import json
+import struct
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cimarron.config import PRESETS
+from cimarron.isa import (
+    EVENT_SHIFT,
+    MAILBOX_OFFSET,
+    PROGRAM_HEADER,
+    PROGRAM_OFFSET,
+    RAM_BASE,
+    EngineError,
+    Event,
+    Opcode,
+    RunStatus,
+    Step,
+    pack_job,
+)
+from cimarron_sim import firmware
+from cimarron_sim.compiler import Program, compile
+from cimarron_sim.compiler.image import finish, step
+from cimarron_sim.firmware.build import RECORD, BuildError, build_firmware, compile_program, compiler_version, flatten
+from cimarron_sim.reference.execute import execute
+from cimarron_sim.runner.simulation import Simulation, SimulationError
+from engine_double import DoubleSoc
+from program_runner import BUILD, ProgramRunner
+from random_graphs import Builder
+
+CONFIG = PRESETS["tiny"]
+
+needs_compiler = pytest.mark.skipif(compiler_version() is None, reason="ziglang is not installed")
+
+
+def test_prebuilt_image_is_that_of_the_sources():
+    recorded = json.loads(RECORD.read_text())["ziglang"]
+    if compiler_version() != recorded:
+        pytest.skip(f"the image was built with ziglang {recorded}, installed is {compiler_version()}")
+    assert build_firmware() == firmware.load(), "run `make firmware` and commit the image"
+
+
+def test_prebuilt_image_leaves_room_for_its_stack():
+    assert 0 < len(firmware.load()) <= MAILBOX_OFFSET - 2048
+
+
+@needs_compiler
+def test_programs_are_placed_at_their_base(tmp_path):
+    (tmp_path / "start.S").write_text('.section .text.start, "ax"\n.global _start\n_start: ebreak\n.word value\n')
+    (tmp_path / "data.c").write_text("int value = 0x11223344; int zero[8];")
+    image = compile_program([tmp_path / "start.S", tmp_path / "data.c"])
+    ebreak, address = struct.unpack_from("<2I", image)
+    assert ebreak == 0x0010_0073
+    assert RAM_BASE < address < RAM_BASE + len(image)
+    assert image[address - RAM_BASE :][:4].hex() == "44332211"
+
+
+@needs_compiler
+def test_programs_see_the_contract(tmp_path):
+    (tmp_path / "start.S").write_text('#include "isa.h"\n.section .text.start, "ax"\n.global _start\n_start: nop\n')
+    source = '#include "isa.h"\n_Static_assert(PROGRAM_MAGIC == 0x504D4943u && STATUS_TIMEOUT == 12, "");'
+    (tmp_path / "check.c").write_text(source)
+    assert compile_program([tmp_path / "start.S", tmp_path / "check.c"])
+
+
+@needs_compiler
+def test_sources_that_do_not_compile_are_named(tmp_path):
+    (tmp_path / "broken.c").write_text("int main(void) { return missing; }")
+    with pytest.raises(BuildError, match=r"broken\.c did not compile:\n(.|\n)*missing"):
+        compile_program([tmp_path / "broken.c"])
+
+
+@needs_compiler
+def test_programs_too_large_for_their_place_do_not_link(tmp_path):
+    (tmp_path / "large.c").write_text("char large[32000]; void _start(void) { large[1] = 1; for (;;) {} }")
+    with pytest.raises(BuildError, match="the program leaves no room for the stack below the mailbox"):
+        compile_program([tmp_path / "large.c"], options=["-fno-lto"])
+
+
+def executable(address: int, machine: int = 243) -> bytes:
+    header = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
+    header += struct.pack("<HHIIIIIHHHHHH", 2, machine, 1, address, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    return header + struct.pack("<8I", 1, 84, address, address, 5, 9, 7, 4) + b"hello"
+
+
+def test_segments_are_flattened():
+    assert flatten(executable(0x1004), 0x1000) == b"\0\0\0\0hello\0\0\0"
+
+
+def test_segments_below_the_base_are_refused():
+    with pytest.raises(BuildError, match="a segment at 0x1004 lies below the base 0x2000"):
+        flatten(executable(0x1004), 0x2000)
+
+
+@pytest.mark.parametrize("content", [b"", b"MZ" * 40, executable(0, machine=62)])
+def test_other_files_are_no_executables(content):
+    with pytest.raises(BuildError, match="not a 32-bit little-endian RISC-V ELF file"):
+        flatten(content, 0)
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    return Simulation(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def builder() -> Builder:
+    return Builder((1, 20), seed=5).fully_connected(9, bits=4).fully_connected(6)
+
+
+@pytest.fixture(scope="module")
+def program(builder) -> Program:
+    return compile(builder.graph(), CONFIG)
+
+
+def with_words(image: bytes, **words: int) -> bytes:
+    """The image with other header words; the CRC fits them unless it is one of them."""
+    changed = bytearray(image)
+    for name, value in words.items():
+        struct.pack_into("<I", changed, 4 * PROGRAM_HEADER.index(name), value)
+    if "crc32" not in words:
+        struct.pack_into("<I", changed, 16, zlib.crc32(changed[20:]))
+    return bytes(changed)
+
+
+def with_steps(program: Program, *steps: bytes) -> bytes:
+    """The image with other steps, no longer than its own."""
+    header, content = program.header, b"".join(steps)
+    assert len(content) <= header["steps_bytes"]
+    changed = bytearray(program.image)
+    changed[header["steps_offset"] : header["steps_offset"] + len(content)] = content
+    return with_words(bytes(changed))
+
+
+def answer(simulation: Simulation, program: Program, image: bytes, runtime: bytes | None = None) -> str:
+    """What the firmware answers to an image that is not to be run."""
+    header = program.header
+    doubtful = SimpleNamespace(
+        image=image, layers=(), input=program.input, output=program.output,
+        input_offset=header["input_offset"], output_offset=header["output_offset"],
+    )  # fmt: skip
+    with pytest.raises(SimulationError) as error:
+        simulation.run(doubtful, [bytes(program.input.nbytes)], limit=4_000_000, firmware=runtime)
+    return str(error.value)
+
+
+@pytest.mark.cosim
+def test_inferences_follow_one_another(simulation, builder, program):
+    graph = builder.graph()
+    inputs = [builder.input() for _ in range(3)]
+    result = simulation.run(program, [x.tobytes() for x in inputs], processes=1)
+    assert result.uart == "Cimarron\r\n"
+    for x, inference in zip(inputs, result.inferences, strict=True):
+        np.testing.assert_array_equal(inference.output, execute(graph, {"x": x})[graph.outputs[0]])
+        assert 0 < inference.firmware_cycles < inference.cycles
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    ("words", "status", "info"),
+    [
+        ({"magic": 0x504D4942}, RunStatus.BAD_MAGIC, 0x504D4942),
+        ({"version": 2}, RunStatus.BAD_VERSION, 2),
+        ({"config_hash": CONFIG.engine.hash ^ 1}, RunStatus.BAD_CONFIG, CONFIG.engine.hash),
+        ({"image_bytes": 66}, RunStatus.BAD_SIZE, 3),
+        ({"image_bytes": 60}, RunStatus.BAD_SIZE, 3),
+        ({"image_bytes": 2**31}, RunStatus.BAD_SIZE, 3),
+        ({"memory_bytes": 0}, RunStatus.BAD_SIZE, 5),
+        ({"memory_bytes": CONFIG.ram_bytes - 0x8000 + 4}, RunStatus.BAD_SIZE, 5),
+        ({"steps_offset": 0}, RunStatus.BAD_SIZE, 6),
+        ({"steps_offset": 66}, RunStatus.BAD_SIZE, 6),
+        ({"steps_bytes": 2**32 - 1}, RunStatus.BAD_SIZE, 6),
+        ({"input_offset": 0}, RunStatus.BAD_SIZE, 8),
+        ({"input_bytes": 2**32 - 1}, RunStatus.BAD_SIZE, 8),
+        ({"output_offset": 64}, RunStatus.BAD_SIZE, 10),
+        ({"output_bytes": 2**31}, RunStatus.BAD_SIZE, 10),
+        ({"steps_bytes": 100}, RunStatus.BAD_STEP, 164),
+    ],
+)
+def test_wrong_header_words_are_refused(simulation, program, words, status, info):
+    got = answer(simulation, program, with_words(program.image, **words))
+    assert got == f"the firmware answered load with {status.name}, info {info:#x}, address 0x0, step 0"
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("byte", [16, 20, 64, 300, -1])
+def test_damaged_images_are_refused(simulation, program, byte):
+    image = bytearray(program.image)
+    image[byte] ^= 0x10
+    got = answer(simulation, program, bytes(image))
+    if byte == 20:  # inside memory_bytes, which is looked at before the CRC
+        assert "BAD_SIZE" in got or "BAD_CRC" in got
+    else:
+        assert f"load with BAD_CRC, info {zlib.crc32(image[20:]):#x}" in got
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    "words",
+    [
+        [0x1_0009],  # no such step
+        [0x2_0002, 0],  # WAIT takes no operand
+        [0xFFFF_0001],  # longer than the program
+        [0],  # of no length
+        [0x4_0003, 2, 0x1000, 4],  # activation address between words
+        [0x4_0003, 0, 0, 4],  # over the image
+        [0x4_0003, 0, 0x1000, 0xFFFF_FFFF],
+    ],
+)
+def test_steps_that_cannot_run_are_refused(simulation, program, words):
+    image = with_steps(program, step(Step.WAIT), struct.pack(f"<{len(words)}I", *words))
+    assert "load with BAD_STEP, info 0x44," in answer(simulation, program, image)
+
+
+@pytest.mark.cosim
+def test_engine_errors_come_with_code_info_and_step(simulation, program):
+    source = RAM_BASE + 0x8000
+    good = pack_job(Opcode.LOAD, source=source, destination=0, length=4)
+    bad = pack_job(Opcode.LOAD, source=source, destination=2, length=4)
+    image = with_steps(program, step(Step.JOB, good), step(Step.JOB, bad), step(Step.WAIT), step(Step.END))
+    assert f"done with ENGINE_ERROR: {EngineError.BAD_SHAPE.name}, info 0x2, step " in answer(
+        simulation, program, image
+    )
+
+
+@pytest.mark.cosim
+def test_memory_the_engine_cannot_read_is_reported(simulation, program):
+    bad = pack_job(Opcode.LOAD, source=0x1000, destination=0, length=4)
+    image = with_steps(program, step(Step.JOB, bad), step(Step.END))
+    assert "done with ENGINE_ERROR: BAD_MEMORY_ADDRESS, info 0x1000, step 1" in answer(simulation, program, image)
+
+
+@pytest.mark.cosim
+@needs_compiler
+def test_an_engine_without_progress_is_given_up(simulation):
+    # Patience of a few looks, and a job during which nothing completes for thousands of cycles.
+    program = compile(Builder((1, 2000)).fully_connected(4).graph(), CONFIG)
+    impatient = build_firmware(options=["-DPATIENCE=16"])
+    assert "done with TIMEOUT, info 0x0, address 0x0, step " in answer(simulation, program, program.image, impatient)
+
+
+#: Stands in for the UART and plays the host: after every failure it says what the mailbox tells and asks for more.
+HOST = """
+#include "system.h"
+#include "uart.h"
+
+static const uint32_t script[] = {99, COMMAND_RUN, COMMAND_LOAD, COMMAND_RUN, COMMAND_LOAD, COMMAND_RUN};
+static uint32_t next;
+
+void uart_text(const char *text) {
+    if (text[0] != 'C' && text[0] != 'f') {
+        return;
+    }
+    if (text[0] == 'f') {
+        announce(EVENT_STEP, *mailbox(MAILBOX_INFO));
+        announce(EVENT_STEP, *mailbox(MAILBOX_ADDRESS));
+    }
+    if (next == sizeof script / sizeof *script) {
+        announce(EVENT_TEST, 0);
+    } else {
+        *mailbox(MAILBOX_COMMAND) = script[next++];
+    }
+}
+
+void uart_hex(uint32_t value) { (void)value; }
+"""
+
+#: Stands in for the CRC: an illegal instruction the first time, an access to nothing the second time.
+FAULTS = """
+#include "system.h"
+#include "crc32.h"
+
+static uint32_t calls;
+
+uint32_t crc32(const uint32_t *words, uint32_t count) {
+    (void)count;
+    if (calls++ == 0) {
+        __asm__ volatile(".word 0x0BADC0DB");
+    }
+    (void)*device(0x90001234);
+    return words[-1];
+}
+"""
+
+
+@pytest.mark.cosim
+@needs_compiler
+def test_every_failure_is_reported_and_the_next_command_served(tmp_path):
+    (tmp_path / "uart.c").write_text(HOST)
+    (tmp_path / "crc32.c").write_text(FAULTS)
+    folder = firmware.FIRMWARE.parent
+    sources = [folder / "start.S", *(folder / f"{name}.c" for name in ("main", "program", "run"))]
+    runtime = compile_program([*sources, tmp_path / "uart.c", tmp_path / "crc32.c"], include=[folder])
+    illegal = RAM_BASE + runtime.index((0x0BADC0DB).to_bytes(4, "little"))
+    # The engine's double has the configuration hash 0.
+    image = finish(step(Step.END), memory_bytes=68, steps_offset=64, steps_bytes=4, input_offset=68, output_offset=68)
+    memory = runtime.ljust(PROGRAM_OFFSET, b"\0") + image
+
+    system = ProgramRunner(DoubleSoc(CONFIG), "double_soc", BUILD)
+    ready, done, told, trap = (event << EVENT_SHIFT for event in (Event.READY, Event.DONE, Event.STEP, Event.TRAP))
+    not_loaded = [done | RunStatus.NOT_LOADED, told, told]
+    assert system.run(memory, tmp_path).events == [
+        ready,
+        *(ready | RunStatus.BAD_COMMAND, told | 99, told),
+        *not_loaded,
+        *(trap | 2, ready | RunStatus.TRAP, told | 2, told | illegal & 0xFF_FFFF),
+        *not_loaded,
+        *(ready | RunStatus.BUS_ERROR, told, told | 0x1234),
+        *not_loaded,
+        Event.TEST << EVENT_SHIFT,
+    ]
