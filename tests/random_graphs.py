@@ -8,6 +8,7 @@ from cimarron.isa import ACT_WINDOW, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, 
 from cimarron_sim.compiler import Program
 from cimarron_sim.graph import Graph, Node, Quantization, Tensor
 from hypothesis import strategies as st
+from numpy.typing import DTypeLike
 from tblib.engine_model import EngineModel
 
 __all__ = ["Builder", "layers", "run_on_model"]
@@ -63,7 +64,10 @@ class Builder:
     seed : int
     """
 
-    def __init__(self, shape, dtype=np.int8, zero_point=0, profile=Profile.ONNX, seed=0):
+    def __init__(
+        self, shape: tuple[int, ...], dtype: DTypeLike = np.int8, zero_point: int = 0,
+        profile: Profile = Profile.ONNX, seed: int = 0,
+    ):  # fmt: skip
         self.random = np.random.default_rng(seed)
         self.profile = profile
         self.tensors = {}

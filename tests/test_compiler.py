@@ -2,6 +2,7 @@
 
 import dataclasses
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from cimarron_sim.compiler.memory import Buffer, place
 from cimarron_sim.compiler.params import fold_zero_point, scale_record
 from cimarron_sim.compiler.stream import pack_rows
 from cimarron_sim.compiler.tiling import tile
+from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph, Tensor
 from cimarron_sim.reference.execute import execute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_graphs import Builder, layers, run_on_model
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "digits"
 
 TINY, DEFAULT, CELLS256 = (PRESETS[name] for name in ("tiny", "default", "cells256"))
 
@@ -78,6 +82,22 @@ def test_networks_are_exact_layer_by_layer(profile):
     program = assert_exact(builder, TINY)
     assert [layer.op for layer in program.layers] == ["load", "conv2d", "conv2d", "fully_connected", "fully_connected"]
     assert [layer.macs for layer in program.layers] == [0, 64 * 9 * 6, 16 * 54 * 9, 144 * 17, 17 * 10]
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_conv"])
+@pytest.mark.parametrize("config", [TINY, DEFAULT], ids=["tiny", "default"])
+def test_handwritten_digits_are_exact(name, config):
+    graph = load(EXAMPLES / f"{name}.onnx")
+    x = graph.tensors[graph.inputs[0]]
+    program = compile(graph, config)
+    for seed in range(3):
+        image = np.random.default_rng(seed).integers(-128, 1, x.shape, np.int8)
+        expected = execute(graph, {x.name: image})
+        output, snapshots = run_on_model(program, config, image.tobytes())
+        for layer in program.layers:
+            got = snapshots[layer.last_job][layer.output.address :][: layer.output.nbytes]
+            np.testing.assert_array_equal(layer.output.array(got), expected[layer.output.tensor])
+        np.testing.assert_array_equal(program.output.array(output), expected[graph.outputs[0]])
 
 
 def test_layers_without_room_for_partial_sums_are_cut_into_stripes():

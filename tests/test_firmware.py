@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from types import SimpleNamespace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
@@ -135,13 +135,21 @@ def with_steps(program: Program, *steps: bytes) -> bytes:
     return with_words(bytes(changed))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doubtful(Program):
+    """A program with any image; the host goes by the header of the good one."""
+
+    good: Program
+
+    @property
+    def header(self) -> dict[str, int]:
+        return self.good.header
+
+
 def answer(simulation: Simulation, program: Program, image: bytes, runtime: bytes | None = None) -> str:
     """What the firmware answers to an image that is not to be run."""
-    header = program.header
-    doubtful = SimpleNamespace(
-        image=image, layers=(), input=program.input, output=program.output,
-        input_offset=header["input_offset"], output_offset=header["output_offset"],
-    )  # fmt: skip
+    facts = {field.name: getattr(program, field.name) for field in fields(Program)}
+    doubtful = Doubtful(**{**facts, "image": image, "layers": ()}, good=program)
     with pytest.raises(SimulationError) as error:
         simulation.run(doubtful, [bytes(program.input.nbytes)], limit=4_000_000, firmware=runtime)
     return str(error.value)

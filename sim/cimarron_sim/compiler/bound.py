@@ -65,7 +65,7 @@ def mac_bound(layer: MacLayer, tiling: Tiling, config: EngineConfig) -> Bound:
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
     beats = layer.outputs * config.param_beats + tiling.word_tiles * layer.walk.depth * config.row_beats
     return Bound(
-        compute=pixels * tiling.row_tiles * tiling.word_tiles * layer.x.bits,
+        compute=pixels * tiling.row_tiles * tiling.word_tiles * layer.act_bits,
         weights=passes * beats,
         activations=pixels * tiling.word_tiles * _reads(layer.walk, config.macro.rows, config.act_port_bytes),
         outputs=pixels * tiling.row_tiles * drains,

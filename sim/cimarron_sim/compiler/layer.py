@@ -51,6 +51,8 @@ class MacLayer:
     node : Node
     x, y : Tensor
         Input and output.
+    act_bits : int
+        Bits an activation needs.
     weights : int32 array, shape (depth, outputs)
         Column j holds the weights of output j in the order of the walk.
     weight_signed : bool
@@ -66,6 +68,7 @@ class MacLayer:
     node: Node
     x: Tensor
     y: Tensor
+    act_bits: int
     weights: np.ndarray
     weight_signed: bool
     weight_bits: int
@@ -132,11 +135,15 @@ def _conv2d(node: Node, x: Tensor, kernel: tuple[int, ...], y: Tensor) -> tuple[
     return walk, images
 
 
-def _constant(graph: Graph, node: Node, index: int, what: str) -> Tensor:
-    tensor = graph.tensors[node.inputs[index]]
-    if tensor.data is None:
+def _constant(graph: Graph, node: Node, index: int, what: str) -> np.ndarray:
+    data = graph.tensors[node.inputs[index]].data
+    if data is None:
         raise CompileError(f"layer {node.name!r} computes its {what} at run time: only constant ones can be loaded")
-    return tensor
+    return data
+
+
+def _bits(tensor: Tensor) -> int:
+    return tensor.bits or 8 * tensor.dtype.itemsize
 
 
 def read_layer(graph: Graph, node: Node) -> MacLayer:
@@ -148,7 +155,8 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
         If the node's operands are not what the engine multiplies.
     """
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-    weights = _constant(graph, node, 1, "weights")
+    weights = graph.tensors[node.inputs[1]]
+    values = _constant(graph, node, 1, "weights")
     if x.data is not None:
         raise CompileError(f"layer {node.name!r} has a constant input: fold it into the model")
     for tensor in (x, weights):
@@ -162,15 +170,23 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
         walk, images = _fully_connected(x)
     else:
         walk, images = _conv2d(node, x, weights.shape, y)
-    matrix = weights.data.reshape(weights.shape[0], -1).T.astype(np.int32)
+    matrix = values.reshape(weights.shape[0], -1).T.astype(np.int32)
     if matrix.shape[0] != walk.depth or y.size != images * walk.pixels * matrix.shape[1]:
         raise CompileError(
             f"layer {node.name!r} multiplies {x.shape} by {weights.shape} into {y.shape}, which does not fit together"
         )
     bias = np.zeros(matrix.shape[1], np.int32)
     if len(node.inputs) == 3:
-        bias = _constant(graph, node, 2, "bias").data.astype(np.int32)
+        bias = _constant(graph, node, 2, "bias").astype(np.int32)
     return MacLayer(
-        node=node, x=x, y=y, weights=matrix, weight_signed=weights.dtype == np.int8, weight_bits=weights.bits,
-        bias=bias, walk=walk, images=images,
-    )  # fmt: skip
+        node=node,
+        x=x,
+        y=y,
+        act_bits=_bits(x),
+        weights=matrix,
+        weight_signed=weights.dtype == np.int8,
+        weight_bits=_bits(weights),
+        bias=bias,
+        walk=walk,
+        images=images,
+    )

@@ -101,9 +101,9 @@ def tile(layer: MacLayer, config: EngineConfig) -> Tiling:
     CompileError
         If no cut makes the layer fit.
     """
-    if layer.x.bits > config.macro.max_act_bits:
+    if layer.act_bits > config.macro.max_act_bits:
         raise CompileError(
-            f"layer {layer.name!r} reads activations of {layer.x.bits} bits, the macro takes at most"
+            f"layer {layer.name!r} reads activations of {layer.act_bits} bits, the macro takes at most"
             f" {config.macro.max_act_bits}: choose a configuration with wider ones"
         )
     weight_bits = _weight_bits(layer, config)
@@ -170,7 +170,7 @@ def jobs(
     fields = {
         "act_signed": int(layer.x.dtype == np.int8),
         "weight_signed": int(layer.weight_signed),
-        "act_bits": layer.x.bits,
+        "act_bits": layer.act_bits,
         "weight_bits": tiling.weight_bits,
         "profile": profile,
         "row_bytes": walk.row_bytes,
