@@ -80,14 +80,14 @@ class DoubleSoc(wiring.Component):
     event: Out(32)
 
     def __init__(self, config: SocConfig, *, ram_init: bytes = b"") -> None:
-        self._system = CpuSubsystem(config, ram_init=ram_init)
-        self._engine = EngineDouble(config)
+        self._config = config
+        self._ram_init = ram_init
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.system = system = self._system
-        m.submodules.engine = engine = self._engine
+        m.submodules.system = system = CpuSubsystem(self._config, ram_init=self._ram_init)
+        m.submodules.engine = engine = EngineDouble(self._config)
         wiring.connect(m, system.engine, engine.bus)
         wiring.connect(m, system.command, engine.command)
         wiring.connect(m, engine.dma, system.dma)

@@ -9,7 +9,19 @@ from ..config import SocConfig
 from ..engine.ports import dma_signature
 from ..isa import RAM_BASE
 
-__all__ = ["Ram"]
+__all__ = ["Ram", "check_contents"]
+
+
+def check_contents(config: SocConfig, init: bytes) -> None:
+    """Check the initial contents before anything is built.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the memory.
+    """
+    if len(init) > config.ram_bytes:
+        raise ValueError(f"Initial contents of {len(init)} bytes do not fit ram_bytes {config.ram_bytes}")
 
 
 class Ram(wiring.Component):
@@ -46,8 +58,7 @@ class Ram(wiring.Component):
     array = "memory"
 
     def __init__(self, config: SocConfig, *, init: bytes = b"") -> None:
-        if len(init) > config.ram_bytes:
-            raise ValueError(f"Initial contents of {len(init)} bytes do not fit ram_bytes {config.ram_bytes}")
+        check_contents(config, init)
         self._row_bytes = config.engine.port_bytes
         self._rows = config.ram_bytes // self._row_bytes
         self._init = bytes(init)

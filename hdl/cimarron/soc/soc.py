@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import SocConfig
 from ..engine.engine import Engine
 from ..engine.ports import MonitorSignature
+from .ram import check_contents
 from .subsystem import CpuSubsystem
 
 __all__ = ["Soc"]
@@ -34,6 +35,11 @@ class Soc(wiring.Component):
         For one cycle per word that the firmware announces.
     event : Out(32)
         That word: `cimarron.isa.Event` in bits 31..24, its argument below.
+
+    Raises
+    ------
+    ValueError
+        If the initial contents do not fit the memory.
     """
 
     uart_tx: Out(1)
@@ -43,14 +49,15 @@ class Soc(wiring.Component):
     event: Out(32)
 
     def __init__(self, config: SocConfig, *, ram_init: bytes = b"") -> None:
-        self._system = CpuSubsystem(config, ram_init=ram_init)
-        self._engine = Engine(config.engine)
+        check_contents(config, ram_init)
+        self._config = config
+        self._ram_init = ram_init
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.system = system = self._system
-        m.submodules.engine = engine = self._engine
+        m.submodules.system = system = CpuSubsystem(self._config, ram_init=self._ram_init)
+        m.submodules.engine = engine = Engine(self._config.engine)
         wiring.connect(m, system.engine, engine.bus)
         wiring.connect(m, system.command, engine.command)
         wiring.connect(m, engine.dma, system.dma)

@@ -11,7 +11,7 @@ from ..engine.ports import CommandSignature, bus_signature, dma_signature
 from ..isa import ENGINE_BASE, RAM_BASE, SYSTEM_BASE, TIMER_BASE, UART_BASE, UNCACHED, Interrupt
 from .cfu import CfuAdapter
 from .cpu import Cpu
-from .ram import Ram
+from .ram import Ram, check_contents
 from .system import SystemController
 from .timer import Timer
 from .uart import Uart
@@ -45,11 +45,17 @@ class CpuSubsystem(wiring.Component):
     event_valid : Out(1)
         For one cycle per word written to `SystemRegister.EVENT`.
     event : Out(32)
+
+    Raises
+    ------
+    ValueError
+        If the initial contents do not fit the memory.
     """
 
     def __init__(self, config: SocConfig, *, ram_init: bytes = b"") -> None:
+        check_contents(config, ram_init)
         self._config = config
-        self._ram = Ram(config, init=ram_init)
+        self._ram_init = ram_init
         super().__init__(
             {
                 "engine": Out(bus_signature()),
@@ -69,7 +75,7 @@ class CpuSubsystem(wiring.Component):
         m.submodules.cpu = cpu = Cpu()
         m.submodules.cfu = cfu = CfuAdapter()
         m.submodules.arbiter = arbiter = Arbiter(2, Decoder.signature_of_bus)
-        m.submodules.ram = ram = self._ram
+        m.submodules.ram = ram = Ram(config, init=self._ram_init)
         m.submodules.uart = uart = Uart(config.clock_hz, config.uart_baud)
         m.submodules.timer = timer = Timer()
         m.submodules.system = system = SystemController(config.ram_bytes, config.clock_hz)
