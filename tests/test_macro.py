@@ -23,12 +23,16 @@ GEOMETRIES = [
     MacroConfig(rows=7, words=3, cell_bits=4, max_weight_bits=4, weight_sets=2),
     MacroConfig(rows=8, words=4, cell_bits=4, max_weight_bits=8, weight_sets=2),
     MacroConfig(rows=4, words=4, cell_bits=4, max_weight_bits=16, weight_sets=2),
+    # The ends of the ranges.
+    MacroConfig(rows=2, words=1, cell_bits=1, max_weight_bits=1, weight_sets=1, max_act_bits=1),
+    MacroConfig(rows=2, words=16, cell_bits=1, max_weight_bits=16, weight_sets=16, max_act_bits=3),
+    MacroConfig(rows=2, words=1, cell_bits=4, max_weight_bits=4, weight_sets=5, max_act_bits=16),
 ]
 SMALL = MacroConfig(rows=8, words=4)
 
 
 def name(config: MacroConfig) -> str:
-    return f"{config.rows}x{config.words}x{config.cell_bits}b-{config.max_weight_bits}b-{config.weight_sets}sets"
+    return f"{config.rows}x{config.words}x{config.cell_bits}b-{config.max_weight_bits}b-{config.weight_sets}sets-x{config.max_act_bits}b"
 
 
 class Session:
