@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cimarron.config import PRESETS
 from cimarron.isa import EVENT_SHIFT, Event
+from cimarron.soc.soc import Soc
 from cimarron_sim.firmware.build import compile_program
-from engine_double import DoubleSoc
 from program_runner import BUILD, ProgramRunner
 
 pytestmark = [pytest.mark.cosim, pytest.mark.slow]
@@ -35,7 +35,7 @@ def assemble(source: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def system() -> ProgramRunner:
-    return ProgramRunner(DoubleSoc(PRESETS["tiny"]), "double_soc", BUILD)
+    return ProgramRunner(Soc(PRESETS["tiny"]), "soc", BUILD)
 
 
 def test_all_programs_are_there() -> None:
