@@ -32,7 +32,8 @@ SMALL = MacroConfig(rows=8, words=4)
 
 
 def name(config: MacroConfig) -> str:
-    return f"{config.rows}x{config.words}x{config.cell_bits}b-{config.max_weight_bits}b-{config.weight_sets}sets-x{config.max_act_bits}b"
+    weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
+    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b"
 
 
 class Session:
