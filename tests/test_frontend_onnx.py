@@ -255,6 +255,19 @@ def test_every_truncation_is_refused():
         assert _refusal(data[:size])
 
 
+def test_every_flipped_bit_gives_a_graph_or_a_sentence():
+    rng, data = np.random.default_rng(12), _image_network("Reshape", floats=True, nhwc=True).bytes()
+    refused = 0
+    for _ in range(400):
+        flipped = bytearray(data)
+        flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        try:
+            frontend.load(bytes(flipped), "model.onnx")
+        except ModelError:
+            refused += 1
+    assert refused > 100
+
+
 @pytest.mark.parametrize("data", [b"", b"hello, world", bytes(100), b"\x89PNG\r\n\x1a\n" * 9])
 def test_other_files_are_refused(data):
     assert _refusal(data) == "model.onnx is not an ONNX model or is cut short: export it again"
@@ -344,9 +357,14 @@ def _tensor(name: str, element: int, dims: list[int], values: list[int]) -> Tens
         (_layer(alpha=2.0), "it transposes its input or scales with alpha or beta"),
         (_layer(w_scale=np.float32(1e38), x_scale=1e38, bias=None), "scales whose quotient overflows"),
         (_layer(op="Conv", x=IMAGE[:, :2], w=KERNEL), "(1, 2, 4, 4) with weights of (3, 5, 1, 1): let the channels"),
-        (_layer(op="Conv", x=IMAGE, w=KERNEL.repeat(7, 2)), "a kernel of [7, 1], larger than its input of [4, 4]"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL.repeat(7, 2)), "spans [7, 1] pixels of an input of [4, 4]: pad the"),
         (_layer(op="Conv", x=IMAGE[..., 0], w=KERNEL[..., 0]), "it has 1 spatial dimensions"),
-        (_layer(op="Conv", x=IMAGE, w=KERNEL, pads=(0, -1, 0, 0)), "negative pads (0, -1, 0, 0): slice its input"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, pads=(0, -1, 0, 0)), "the pads [0, -1, 0, 0], not four numbers from 0"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, strides=(0, 1)), "has the strides [0, 1], not two positive numbers"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, dilations=(1,)), "has the dilations [1], not two positive numbers"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, kernel_shape=(3, 3)), "another kernel_shape than its weights, [1, 1]"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, auto_pad="SAME"), "the auto_pad 'SAME', which ONNX does not know"),
+        (_layer(op="Conv", x=IMAGE, w=KERNEL, strides="two"), "Conv '' is malformed"),
     ],
 )  # fmt: skip
 def test_contradiction_is_refused_in_one_sentence(model, words):
@@ -405,6 +423,19 @@ def test_cycle_is_refused():
     made = _layer()
     made.nodes[0].input[0] = "y"
     assert "depends on itself: break the cycle" in _refusal(made)
+
+
+def test_missing_operand_is_refused():
+    made = _layer()
+    made.nodes[0].input.pop()
+    made.nodes[0].input.pop()
+    assert "DequantizeLinear '' is malformed" in _refusal(made)
+
+
+def test_sentence_stays_on_one_line_whatever_the_names():
+    made = _layer()
+    made.nodes[0].op_type = "De\nquantizeLinear"
+    assert "De quantizeLinear 'x_real'" in _refusal(made)
 
 
 def test_undefined_value_is_refused():

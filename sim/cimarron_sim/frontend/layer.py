@@ -7,7 +7,7 @@ import numpy as np
 from .model import ModelError, Unsupported
 from .values import Constant, QuantizedConstant, Value
 
-__all__ = ["integer_bias", "output_size", "padding", "symmetric_weights", "transposed"]
+__all__ = ["convolution", "integer_bias", "symmetric_weights", "transposed"]
 
 
 def symmetric_weights(value: Value | None, axis: int) -> QuantizedConstant:
@@ -82,32 +82,63 @@ def integer_bias(label: str, bias: QuantizedConstant | Constant, products: np.nd
     return np.ascontiguousarray(data)
 
 
-def padding(
-    attributes: dict, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Padding of a convolution: top, left, bottom, right, in pixels.
+def convolution(
+    label: str, attributes: dict, size: tuple[int, int], kernel: tuple[int, int]
+) -> tuple[dict[str, tuple[int, ...]], tuple[int, int]]:
+    """Geometry of a convolution, each pair vertical first.
 
     Parameters
     ----------
+    label : str
+        Of the operator, for sentences.
     attributes : dict
-        ``pads``, or ``auto_pad``, by which the output has ceil(size / stride) pixels.
-    size, kernel, stride, dilation : tuple of int
-        Vertical, horizontal.
+        ``strides``, ``dilations``, ``kernel_shape``, and ``pads`` or ``auto_pad``.
+    size, kernel : tuple of int
+        Pixels of the input and of the weights.
+
+    Returns
+    -------
+    attributes : dict
+        Of the graph's node: ``stride``, ``dilation``, ``pads`` (top, left, bottom, right).
+    output : tuple of int
+        Pixels of the output.
+
+    Raises
+    ------
+    ModelError
+        If an attribute is impossible, or the kernel is larger than the padded input.
     """
+    stride, dilation = (tuple(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
+    for name, pair in (("strides", stride), ("dilations", dilation)):
+        if len(pair) != 2 or min(pair) < 1:
+            raise ModelError(f"{label} has the {name} {list(pair)}, not two positive numbers: export the model again")
+    if tuple(attributes.get("kernel_shape", kernel)) != kernel:
+        raise ModelError(f"{label} has another kernel_shape than its weights, {list(kernel)}: export the model again")
+    pads = _pads(label, attributes, size, kernel, stride, dilation)
+    top, left, bottom, right = pads
+    padded = size[0] + top + bottom, size[1] + left + right
+    extent = dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
+    if extent[0] > padded[0] or extent[1] > padded[1]:
+        raise ModelError(f"{label} spans {list(extent)} pixels of an input of {list(padded)}: pad the input")
+    output = (padded[0] - extent[0]) // stride[0] + 1, (padded[1] - extent[1]) // stride[1] + 1
+    return {"stride": stride, "dilation": dilation, "pads": pads}, output
+
+
+def _pads(
+    label: str, attributes: dict, size: tuple[int, ...], kernel: tuple[int, ...], stride: tuple, dilation: tuple
+) -> tuple[int, int, int, int]:
+    """Explicit padding, or that by which the output has ceil(size / stride) pixels."""
     auto = attributes.get("auto_pad", b"NOTSET").decode()
-    if auto == "NOTSET":
-        top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-        return top, left, bottom, right
-    if auto == "VALID":
-        return 0, 0, 0, 0
+    if auto in ("NOTSET", "VALID"):
+        pads = tuple(attributes.get("pads", ())) or (0, 0, 0, 0)
+        if len(pads) != 4 or min(pads) < 0:
+            raise ModelError(f"{label} has the pads {list(pads)}, not four numbers from 0 on: slice its input instead")
+        return (0, 0, 0, 0) if auto == "VALID" else pads
+    if auto not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ModelError(f"{label} has the auto_pad {auto!r}, which ONNX does not know: export the model again")
     before, after = [], []
     for pixels, taps, step, spread in zip(size, kernel, stride, dilation, strict=True):
         total = max(0, (-(-pixels // step) - 1) * step + spread * (taps - 1) + 1 - pixels)
         before.append(total - total // 2 if auto == "SAME_LOWER" else total // 2)
         after.append(total - before[-1])
     return before[0], before[1], after[0], after[1]
-
-
-def output_size(pixels: int, pads: int, kernel: int, stride: int, dilation: int) -> int:
-    """Pixels of a convolution's output along one axis; less than 1 if the kernel does not fit."""
-    return (pixels + pads - dilation * (kernel - 1) - 1) // stride + 1

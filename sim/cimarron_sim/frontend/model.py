@@ -6,7 +6,13 @@ __all__ = ["ModelError", "Operator", "Unsupported"]
 
 
 class ModelError(ValueError):
-    """A model file that cannot be imported; the sentence names the place and the remedy."""
+    """A model file that cannot be imported; the sentence names the place and the remedy.
+
+    It stays on one line, whatever names the file holds.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.split()))
 
 
 class Unsupported(Exception):

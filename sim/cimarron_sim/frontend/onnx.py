@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper, shape_inference
+from onnx import checker, numpy_helper, shape_inference
 
 from ..graph import Graph
 from .model import ModelError, Operator
@@ -65,7 +65,10 @@ def _lower(data: bytes, path: str) -> Lowering:
     for value in model.graph.input:
         if value.name not in constants:
             lowering.add_input(value.name, _input_shape(value), value.type.tensor_type.elem_type)
+    context = _context(model)
     for node in _sorted(model.graph, path):
+        if node.op_type in SUPPORTED and node.domain in ("", "ai.onnx"):
+            _check(node, context)
         lowering.add(node)
     for value in model.graph.output:
         lowering.add_output(value.name)
@@ -95,6 +98,22 @@ def _parse(data: bytes, path: str) -> onnx.ModelProto:
     return model
 
 
+def _context(model: onnx.ModelProto) -> checker.C.CheckerContext:
+    context = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {opset.domain: opset.version for opset in model.opset_import}
+    return context
+
+
+def _check(node: onnx.NodeProto, context: checker.C.CheckerContext) -> None:
+    """Number of inputs and types of attributes, by ONNX's own rules."""
+    try:
+        checker.check_node(node, context)
+    except (checker.ValidationError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{node.op_type} {node.name!r} is malformed ({reason}): export the model again") from None
+
+
 def _array(tensor: onnx.TensorProto) -> np.ndarray:
     """Value of an initialiser; 4-bit integers come as int8."""
     name = tensor.name
@@ -116,13 +135,13 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shapes that ONNX itself infers, where they are fixed: how to go on behind an unsupported operator."""
     try:
         graph = shape_inference.infer_shapes(model).graph
-    except (RuntimeError, ValueError):
+    except (shape_inference.InferenceError, RuntimeError, ValueError):
         return {}
     shapes = {}
     for value in graph.value_info:
         dimensions = value.type.tensor_type.shape.dim
         sizes = tuple(d.dim_value or (1 if axis == 0 else 0) for axis, d in enumerate(dimensions))
-        if all(sizes):
+        if all(size > 0 for size in sizes):
             shapes[value.name] = sizes
     return shapes
 

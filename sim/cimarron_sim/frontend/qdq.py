@@ -12,7 +12,7 @@ import onnx
 
 from ..graph import Graph, Port, Quantization
 from .draft import Draft
-from .layer import output_size, padding, symmetric_weights, transposed
+from .layer import convolution, symmetric_weights, transposed
 from .model import ModelError, Operator, Unsupported
 from .values import Constant, Floats, Integers, Layer, QuantizedConstant, Reals, Unknown, Value
 from .views import VIEWS, attributes, view
@@ -267,15 +267,9 @@ class Lowering:
             raise ModelError(
                 f"{_label(node)} reads {x.positions.shape} with weights of {w.data.shape}: let the channels agree"
             )
-        channels, _, *kernel = w.data.shape
-        batch, _, *size = x.positions.shape
-        stride, dilation = (tuple(values.get(key, (1, 1))) for key in ("strides", "dilations"))
-        pads = padding(values, (size[0], size[1]), (kernel[0], kernel[1]), stride, dilation)
-        if min(pads) < 0:
-            raise ModelError(f"{_label(node)} has negative pads {pads}: slice its input instead")
-        out = [output_size(size[i], pads[i] + pads[i + 2], kernel[i], stride[i], dilation[i]) for i in range(2)]
-        if min(out) < 1:
-            raise ModelError(f"{_label(node)} has a kernel of {kernel}, larger than its input of {size}: pad the input")
+        batch, _, height, width = x.positions.shape
+        channels, _, kernel_h, kernel_w = w.data.shape
+        geometry, size = convolution(_label(node), values, (height, width), (kernel_h, kernel_w))
         return Layer(
             name=_name(node),
             operator=len(self.operators) - 1,
@@ -284,8 +278,8 @@ class Lowering:
             input_quantization=x.quantization,
             weights=dataclasses.replace(w, data=np.ascontiguousarray(w.data.transpose(0, 2, 3, 1))),
             bias=_bias(inputs[2:]),
-            attributes={"stride": stride, "dilation": dilation, "pads": pads},
-            shape=(batch, channels, out[0], out[1]),
+            attributes=geometry,
+            shape=(batch, channels, *size),
         )
 
     def _gemm(self, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:

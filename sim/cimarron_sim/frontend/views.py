@@ -44,8 +44,8 @@ def view(node: onnx.NodeProto, array: np.ndarray, operand: np.ndarray | None) ->
         If the sizes do not fit.
     """
     values = attributes(node)
-    listed = None if operand is None else [int(number) for number in operand.reshape(-1)]
     try:
+        listed = None if operand is None else [int(number) for number in operand.reshape(-1)]
         match node.op_type:
             case "Flatten":
                 axis = values.get("axis", 1)
@@ -60,5 +60,5 @@ def view(node: onnx.NodeProto, array: np.ndarray, operand: np.ndarray | None) ->
                 return array.transpose(values.get("perm"))
             case _:
                 return array
-    except ValueError as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{node.op_type} {node.name or node.output[0]!r} does not fit its input ({error})") from None
