@@ -460,6 +460,13 @@ def test_external_data_is_refused():
     assert _refusal(model.SerializeToString()) == words
 
 
+def test_by_product_is_refused_as_an_output():
+    made = _layer()
+    made.nodes.append(helper.make_node("Dropout", ["x_real"], ["kept", "mask"]))
+    made.outputs = [helper.make_tensor_value_info("mask", TensorProto.BOOL, None)]
+    assert "output 'mask' is not computed by a quantised layer" in _refusal(made)
+
+
 def test_one_tensor_under_two_names_is_refused():
     made = _layer()
     made.dequantise("y", made.output("real_y"), np.float32(1), np.int8(-2))

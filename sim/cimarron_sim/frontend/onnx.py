@@ -172,7 +172,7 @@ def _sorted(graph: onnx.GraphProto, path: str) -> Iterator[onnx.NodeProto]:
             if name not in ready and name not in produced:
                 raise ModelError(f"{node.op_type} {node.name!r} uses {name!r}, which does not exist: export it again")
     for value in graph.output:
-        if value.name not in ready and value.name not in produced:
+        if value.name not in (ready | produced) - {""}:
             raise ModelError(f"output {value.name!r} is not computed: export it again")
 
     waiting = list(graph.node)

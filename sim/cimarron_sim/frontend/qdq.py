@@ -98,7 +98,7 @@ class Lowering:
                 reason=f"its result {name!r} leaves the model in float32",
                 remedy="end the model with QuantizeLinear",
             )
-        elif not isinstance(value, Unknown):
+        elif not isinstance(value, Unknown) or all(operator.supported for operator in self.operators):
             raise ModelError(f"output {name!r} is not computed by a quantised layer: {_QUANTISE}")
 
     def graph(self, model_hash: str) -> Graph:
@@ -114,6 +114,7 @@ class Lowering:
             If it contradicts its inputs. That it is not supported goes to `operators` instead.
         """
         self.operators.append(Operator(_name(node), node.op_type, "fused"))
+        self._values.update({name: Unknown(self._shapes.get(name)) for name in node.output})
         handler = self._handlers.get(node.op_type)
         try:
             if handler is None or node.domain not in ("", "ai.onnx", "com.microsoft"):
@@ -121,7 +122,6 @@ class Lowering:
             value = handler(node, [self._values[name] if name else None for name in node.input])
         except Unsupported as refusal:
             self.operators[-1] = Operator(_name(node), node.op_type, "", refusal.reason, refusal.remedy)
-            self._values.update({name: Unknown(self._shapes.get(name)) for name in node.output})
             return
         self._values[node.output[0]] = value
         if node.op_type in ("Constant", "DequantizeLinear", "QuantizeLinear"):
