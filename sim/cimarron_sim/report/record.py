@@ -102,6 +102,7 @@ def describe_run(
         "bound_per_inference": sum(layer["bound"] for layer in layers),
         "simulated_cycles": result.simulated_cycles,
         "simulation_seconds": round(result.seconds, 6),
+        "simulation_cpu_seconds": round(result.cpu_seconds, 6),
         "simulated_cycles_per_second": round(result.cycles_per_second, 1),
         "layers": layers,
     }

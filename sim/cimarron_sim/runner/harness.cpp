@@ -7,27 +7,24 @@
 // sample `start`, one `job` per retired job and `done`, and at last `end`. A line `timeout` ends the run early. Memories
 // are loaded and read through the back door: no simulated cycle is spent on that.
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "Vsoc.h"
+#include "Vharness.h"
 #include "isa.h"
 #include "verilated.h"
 #include "verilated_syms.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-
-// Verilator spells two underscores in a name this way.
-#define MONITOR(name) top.monitor___05F##name
 
 namespace {
 
@@ -136,7 +133,6 @@ public:
         if (trace_path) fail("this simulator was built without waveforms");
 #endif
         top.uart_rx = 1;
-        top.rst = 1;
         top.eval();
         const VerilatedVar* memory = find_array(context, "memory");
         if (!memory) fail("the design has no public array memory");
@@ -171,6 +167,7 @@ public:
     }
 
     void reset() {
+        top.rst = 1;
         for (int i = 0; i < 4; ++i) cycle();
         top.rst = 0;
     }
@@ -190,7 +187,7 @@ public:
     void start_sample(uint32_t index) {
         sample = index;
         job = 0;
-        busy = MONITOR(busy);
+        busy = top.busy;
         std::printf("{\"kind\": \"start\", \"sample\": %u, \"cycle\": %llu, ", sample, count());
         print_counters();
         std::printf("}\n");
@@ -215,12 +212,12 @@ private:
         top.eval();
         record();
         const bool announced = top.event_valid;
-        top_event = top.event;
+        top_event = top.event_word;
         uart.step(top.uart_tx);
         // A clear between jobs restarts the counters, and with them the differences.
-        if (MONITOR(busy) < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
-        busy = MONITOR(busy);
-        if (MONITOR(retired)) print_job();
+        if (top.busy < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
+        busy = top.busy;
+        if (top.retired) print_job();
         top.clk = 1;
         top.eval();
         record();
@@ -237,8 +234,8 @@ private:
     void print_counters() const {
         std::printf("\"busy\": %u, \"compute\": %u, \"stall_input\": %u, \"stall_weights\": %u, \"stall_output\": %u, "
                     "\"operations\": %u",
-                    MONITOR(busy), MONITOR(compute), MONITOR(stall_input), MONITOR(stall_weights),
-                    MONITOR(stall_output), MONITOR(operations));
+                    top.busy, top.compute, top.stall_input, top.stall_weights,
+                    top.stall_output, top.operations);
     }
 
     void print_job() {
@@ -255,7 +252,7 @@ private:
     const Request request;
     const std::vector<Dump> dumps;
     VerilatedContext context;
-    Vsoc top;
+    Vharness top;
     UartReceiver uart;
     std::optional<ActBuffer> act_buffer;
     uint8_t* ram = nullptr;
@@ -337,10 +334,10 @@ int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
     System system{request, dumps, argc > 2 ? argv[2] : nullptr};
     system.write(0, firmware, request.firmware_bytes);
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     run(system, request, image, image + request.image_bytes);
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    std::printf("{\"kind\": \"end\", \"cycle\": %llu, \"seconds\": %.6f, ", system.count(), elapsed.count());
+    const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+    std::printf("{\"kind\": \"end\", \"cycle\": %llu, \"cpu_seconds\": %.6f, ", system.count(), seconds);
     system.drain_uart();
     std::printf("\"uart\": \"");
     for (const char character : system.uart_text()) std::printf("%02x", static_cast<unsigned char>(character));

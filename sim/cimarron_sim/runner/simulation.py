@@ -120,6 +120,8 @@ class RunResult:
         Clock cycles of everything, boot and loading included.
     seconds : float
         Wall-clock time the simulation took.
+    cpu_seconds : float
+        Time the processes spent computing, summed: unlike `seconds`, no matter what else the machine does.
     uart : str
         What the chip printed.
     """
@@ -127,6 +129,7 @@ class RunResult:
     inferences: tuple[Inference, ...]
     simulated_cycles: int
     seconds: float
+    cpu_seconds: float
     uart: str
 
     @property
@@ -274,6 +277,7 @@ class Simulation:
             inferences=tuple(inferences),
             simulated_cycles=sum(end["cycle"] for end in ends),
             seconds=seconds,
+            cpu_seconds=sum(end["cpu_seconds"] for end in ends),
             uart=bytes.fromhex(ends[0]["uart"]).decode("ascii", "replace"),
         )
 

@@ -21,10 +21,10 @@ from .verilog import write_verilog
 __all__ = ["build_simulator", "soc_verilog"]
 
 _HERE = Path(__file__).parent
-_HARNESS = _HERE / "harness.cpp"
+_HARNESS = (_HERE / "harness.v", _HERE / "harness.cpp")
 _MEMORIES = _HERE / "memories.vlt"
 
-_FLAGS = ("-Wall", "--cc", "--exe", "--build", "-j", "2", "--top-module", "soc", "--x-assign", "fast",
+_FLAGS = ("-Wall", "--cc", "--exe", "--build", "-j", "2", "--top-module", "harness", "--x-assign", "fast",
           "--x-initial", "fast", "--noassert", "--timescale", "1ns/1ps", "--output-split", "20000")  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def build_simulator(
     design = soc_verilog(config, build_dir, top)
     header = c_header()
     flags = [*_FLAGS, *(["--trace-vcd"] if trace else [])]
-    inputs = [design, _HARNESS, _MEMORIES, WAIVERS, cpu_source()]
+    inputs = [WAIVERS, _MEMORIES, design, cpu_source(), *_HARNESS]
     optimise = "-O2"
     key = _digest(
         [
@@ -129,7 +129,7 @@ def build_simulator(
     with tempfile.TemporaryDirectory(dir=build_dir, prefix="building-") as scratch:
         Path(scratch, "isa.h").write_text(header, encoding="utf-8")
         command = [str(verilator), *flags, "-CFLAGS", f"-I{scratch}", "-Mdir", scratch, "-o", "simulator"]
-        command += [str(path) for path in (WAIVERS, _MEMORIES, design, cpu_source(), _HARNESS)]
+        command += [str(path) for path in inputs]
         quiet_run(command, purpose="building the simulator", env=verilator_environment(optimise=optimise))
         directory.mkdir(exist_ok=True)
         shutil.copy2(design, directory / design.name)
