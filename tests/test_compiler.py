@@ -16,7 +16,7 @@ from cimarron_sim.compiler.params import fold_zero_point, scale_record
 from cimarron_sim.compiler.stream import pack_rows
 from cimarron_sim.compiler.tiling import tile
 from cimarron_sim.frontend import load
-from cimarron_sim.graph import Graph, Tensor
+from cimarron_sim.graph import Graph, Quantization, Tensor
 from cimarron_sim.reference.execute import execute
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +82,40 @@ def test_networks_are_exact_layer_by_layer(profile):
     program = assert_exact(builder, TINY)
     assert [layer.op for layer in program.layers] == ["load", "conv2d", "conv2d", "fully_connected", "fully_connected"]
     assert [layer.macs for layer in program.layers] == [0, 64 * 9 * 6, 16 * 54 * 9, 144 * 17, 17 * 10]
+
+
+def with_weight_zero_point(builder: Builder, dtype, low: int, high: int, zero_point: int) -> Builder:
+    """The builder's first layer with other weights: random ones from low to high."""
+    old = builder.tensors["layer0.w"]
+    values = builder.random.integers(low, high, old.shape, dtype, endpoint=True)
+    builder.tensors["layer0.w"] = Tensor(old.name, old.shape, dtype, Quantization.per_tensor(1.0, zero_point), values)
+    return builder
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "zero_point"), [(np.uint8, 0, 255, 128), (np.int8, -100, 127, 20), (np.uint8, 0, 255, 0)]
+)
+def test_weight_zero_points_fold_into_the_weights(dtype, low, high, zero_point):
+    assert_exact(
+        with_weight_zero_point(Builder((2, 30), zero_point=5).fully_connected(7), dtype, low, high, zero_point), TINY
+    )
+
+
+def test_weights_too_wide_with_their_zero_point_are_refused():
+    builder = with_weight_zero_point(Builder((1, 30)).fully_connected(7), np.int8, -128, 127, 3)
+    assert "'layer0' needs weights of 9 bits, zero point included; the macro computes with at most 8" in refused(
+        builder.graph()
+    )
+    assert_exact(builder, FUSED)
+
+
+def test_activations_with_a_scale_per_channel_are_refused():
+    graph = Builder((1, 3)).fully_connected(2).graph()
+    channels = Quantization(np.ones(3, np.float32), np.zeros(3, np.int32), axis=1)
+    tensors = {**graph.tensors, "x": dataclasses.replace(graph.tensors["x"], quantization=channels)}
+    assert "layer 'layer0' has activations 'x' with a scale per channel" in refused(
+        dataclasses.replace(graph, tensors=tensors)
+    )
 
 
 @pytest.mark.parametrize("name", ["digits", "digits_conv"])
@@ -210,12 +244,12 @@ def test_check_names_what_cannot_run_and_compile_refuses_it():
     graph = Builder((1, 8)).fully_connected(4, name="wide").fully_connected(4, bits=4, name="slim").graph()
     wide, slim = check(graph, narrow)
     sentence = (
-        "layer 'wide' has weights of 8 bits, the macro computes with at most 4: quantise the weights to fewer bits or"
-        " choose a configuration with wider ones"
+        "layer 'wide' needs weights of 8 bits, zero point included; the macro computes with at most 4: quantise the"
+        " weights to fewer bits or choose a configuration with wider ones"
     )
     assert (wide.place, wide.reason) == (Place.UNSUPPORTED, sentence)
     assert slim.place is Place.ENGINE
-    with pytest.raises(CompileError, match="layer 'wide' has weights of 8 bits"):
+    with pytest.raises(CompileError, match="layer 'wide' needs weights of 8 bits"):
         compile(graph, narrow)
 
 

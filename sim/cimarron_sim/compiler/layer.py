@@ -54,10 +54,10 @@ class MacLayer:
     act_bits : int
         Bits an activation needs.
     weights : int32 array, shape (depth, outputs)
-        Column j holds the weights of output j in the order of the walk.
+        Column j holds the weights of output j in the order of the walk, less their zero point.
     weight_signed : bool
     weight_bits : int
-        Bits a weight needs.
+        Bits a weight needs, zero point included.
     bias : int32 array, shape (outputs,)
         Zero where the model has none.
     walk : Walk
@@ -146,6 +146,11 @@ def _bits(tensor: Tensor) -> int:
     return tensor.bits or 8 * tensor.dtype.itemsize
 
 
+def _signed_bits(values: np.ndarray) -> int:
+    """Width of the two's complement numbers that hold all values."""
+    return int(np.where(values < 0, ~values, values).max()).bit_length() + 1
+
+
 def read_layer(graph: Graph, node: Node) -> MacLayer:
     """The layer of a ``fully_connected`` or ``conv2d`` node.
 
@@ -162,19 +167,21 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
     for tensor in (x, weights):
         if tensor.dtype.itemsize != 1:
             raise CompileError(f"layer {node.name!r} reads {tensor.name!r} of {tensor.dtype}: quantise it to 8 bits")
-    if weights.quantization is not None and weights.quantization.zero_point.any():
-        raise CompileError(
-            f"layer {node.name!r} has weights with a zero point other than 0: quantise them symmetrically"
-        )
+    for tensor in (x, y):
+        if tensor.quantization is not None and tensor.quantization.axis is not None:
+            raise CompileError(
+                f"layer {node.name!r} has activations {tensor.name!r} with a scale per channel: quantise them with one"
+            )
     if node.op == "fully_connected":
         walk, images = _fully_connected(x)
     else:
         walk, images = _conv2d(node, x, weights.shape, y)
-    matrix = values.reshape(weights.shape[0], -1).T.astype(np.int32)
+    matrix = (values - weights.zero_points).astype(np.int32).reshape(weights.shape[0], -1).T
     if matrix.shape[0] != walk.depth or y.size != images * walk.pixels * matrix.shape[1]:
         raise CompileError(
             f"layer {node.name!r} multiplies {x.shape} by {weights.shape} into {y.shape}, which does not fit together"
         )
+    shifted = bool(weights.zero_points.any())
     bias = np.zeros(matrix.shape[1], np.int32)
     if len(node.inputs) == 3:
         bias = _constant(graph, node, 2, "bias").astype(np.int32)
@@ -184,8 +191,8 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
         y=y,
         act_bits=_bits(x),
         weights=matrix,
-        weight_signed=weights.dtype == np.int8,
-        weight_bits=_bits(weights),
+        weight_signed=shifted or weights.dtype == np.int8,
+        weight_bits=_signed_bits(matrix) if shifted else _bits(weights),
         bias=bias,
         walk=walk,
         images=images,
