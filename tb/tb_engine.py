@@ -5,12 +5,22 @@ from random import Random
 
 import cocotb
 from cimarron.config import load_config
-from cimarron.isa import ACT_WINDOW, ENGINE_ID, RAM_BASE, EngineError, Opcode, Register, pack_job
+from cimarron.isa import (
+    ACT_WINDOW,
+    ENGINE_ID,
+    RAM_BASE,
+    EngineError,
+    Instruction,
+    Opcode,
+    OutFormat,
+    Register,
+    pack_job,
+)
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
 from tblib.dma import DmaMemory
 from tblib.engine import EnginePort
-from tblib.engine_model import EngineModel
+from tblib.engine_model import EngineModel, JobError
 from tblib.jobs import job_words, random_mac
 
 CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
@@ -85,7 +95,7 @@ def random_program(rng: Random, jobs: int) -> tuple[bytearray, list[list[int]]]:
     content, words = bytearray(), []
     for _ in range(jobs):
         fields, stream = random_mac(rng, CONFIG)
-        words.append(job_words(fields, RAM_BASE + len(content)))
+        words.append(job_words({**fields, "weight_addr": RAM_BASE + len(content)}))
         content += stream
     return content, words
 
@@ -121,3 +131,151 @@ async def queued_jobs(dut):
 @cocotb.test()
 async def queued_jobs_with_slow_memory_and_bus_traffic(dut):
     await run_jobs(dut, 8, traffic=True, stall=0.4, late=0.4)
+
+
+def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
+    """The fields with one of them made impossible."""
+    act_bytes = CONFIG.act_buffer_bytes
+    return fields | rng.choice(
+        [
+            {"act_bits": rng.choice((0, 9, 15))},
+            {"weight_bits": rng.choice((0, 3, 16))},
+            {"out_format": 3},
+            {rng.choice(("row_bytes", "in_height", "out_width", "out_height", "kernel_h", "runs", "run_bytes")): 0},
+            {"row_tiles": 0},
+            {"last_rows": rng.choice((0, CONFIG.macro.rows + 1))},
+            {"word_tiles": 0},
+            {"last_words": rng.choice((0, CONFIG.macro.words + 1))},
+            {"weight_addr": RAM_BASE + 1},
+            {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
+            {"in_base": act_bytes, "first_row": 0},
+            {"out_base": act_bytes - 1, "out_format": OutFormat.INT32, "row_tiles": 1},
+        ]
+    )
+
+
+@cocotb.test()
+async def impossible_jobs_end_in_an_error(dut):
+    """Each stops the engine with the model's code and info, leaves its neighbours' results, and is cleared."""
+    rng = Random(cocotb.RANDOM_SEED)
+    content, words = random_program(rng, 1)
+    spare = -(-len(content) // CONFIG.port_bytes) * CONFIG.port_bytes
+    content += bytes(2**16)
+    rng, port = await start(dut, content)
+    for _ in range(30):
+        model = EngineModel(CONFIG, content, RAM_BASE)
+        fields, stream = random_mac(rng, CONFIG)
+        bad = job_words(spoil(rng, {**fields, "weight_addr": RAM_BASE + spare}))
+        content[spare : spare + len(stream)] = stream
+        try:
+            model.execute(bad)
+        except JobError as error:
+            expected = error
+        else:
+            raise AssertionError("the model accepts the job")
+        await port.push(words[0])
+        assert await port.wait_idle() == EngineError.NONE
+        await port.write(Register.IRQ_ENABLE, 1)
+        await port.push(bad)
+        assert await port.wait_idle() == expected.code
+        assert await port.read(Register.ERROR_INFO) == expected.info
+        assert dut.irq.value == 1
+        assert await port.instruction(Instruction.PUSH, *words[0][:2]) == 0, "a stopped engine takes no job"
+        await port.write(Register.CONTROL, 1)
+        assert await port.wait_idle() == EngineError.NONE
+        assert dut.irq.value == 0
+
+
+@cocotb.test()
+async def bad_accesses_end_in_an_error(dut):
+    _, port = await start(dut)
+    cases = [
+        (port.instruction(Instruction.READ, 0x100), EngineError.BAD_REGISTER, 0x100),
+        (port.bus(Register.ID, 1), EngineError.BAD_REGISTER, Register.ID),
+        (port.bus(0x7FFC), EngineError.BAD_REGISTER, 0x7FFC),
+        (port.instruction(5), EngineError.BAD_INSTRUCTION, 5),
+        (port.instruction(0x3FF), EngineError.BAD_INSTRUCTION, 0x3FF),
+        (port.bus(ACT_WINDOW + CONFIG.act_buffer_bytes), EngineError.BAD_ACT_ADDRESS, CONFIG.act_buffer_bytes),
+        (port.bus(ACT_WINDOW + 0xFFFFC, 1), EngineError.BAD_ACT_ADDRESS, 0xFFFFC),
+        (port.push([0] * 24), EngineError.BAD_OPCODE, 0),
+    ]
+    for access, code, info in cases:
+        await access
+        assert await port.wait_idle() == code
+        assert await port.read(Register.ERROR_INFO) == info
+        await port.write(Register.CONTROL, 1)
+
+
+@cocotb.test()
+async def a_full_queue_refuses_and_reports(dut):
+    """Words pushed by instruction are refused, words written over the bus are an error, when none fits."""
+    _, port = await start(dut, bytearray(256), late=1.0)
+    load = pack_job(Opcode.LOAD, source=RAM_BASE, destination=0, length=4)
+    taken = 0
+    while await port.instruction(Instruction.PUSH, *load[taken % len(load) :][:2]):
+        taken += 2
+        assert taken < 1000
+    assert taken >= CONFIG.queue_jobs * len(load)
+    assert await port.read(Register.ERROR) == EngineError.NONE
+    while not await port.read(Register.ERROR):
+        await port.bus(Register.JOB, 0x55)
+    assert await port.read(Register.ERROR) == EngineError.QUEUE_OVERFLOW
+    assert await port.read(Register.ERROR_INFO) == 0x55
+
+
+@cocotb.test()
+async def unreachable_memory_ends_in_an_error(dut):
+    rng, port = await start(dut, bytearray(256))
+    for opcode in (Opcode.LOAD, Opcode.MAC):
+        beyond = RAM_BASE + 4096
+        fields, _ = random_mac(rng, CONFIG)
+        if opcode == Opcode.LOAD:
+            await port.push(pack_job(opcode, source=beyond, destination=0, length=4))
+        else:
+            await port.push(job_words({**fields, "weight_addr": beyond}))
+        assert await port.wait_idle() == EngineError.BAD_MEMORY_ADDRESS
+        assert await port.read(Register.ERROR_INFO) == beyond
+        await port.write(Register.CONTROL, 1)
+
+
+@cocotb.test()
+async def steady_state_reaches_the_bound(dut):
+    """With the vector in one run of bytes, an operation takes as many cycles as its slowest part needs, and no more."""
+    macro = CONFIG.macro
+    rng = Random(cocotb.RANDOM_SEED)
+    gather = macro.rows // CONFIG.act_port_bytes
+    pixels = 40
+    _, port = await start(dut, bytearray(8192))
+    for act_bits in (1, 4, 8):
+        for outputs in (1, macro.groups):
+            fields, _ = random_mac(rng, CONFIG)
+            fields |= {
+                "act_bits": act_bits, "weight_bits": macro.max_weight_bits, "out_format": OutFormat.INT8,
+                "in_base": 0, "row_bytes": pixels * macro.rows, "in_height": 1, "first_row": 0, "first_position": 0,
+                "pixel_step": macro.rows, "out_width": pixels, "out_height": 1, "kernel_h": 1, "runs": 1,
+                "run_bytes": macro.rows, "row_tiles": 1, "last_rows": macro.rows, "word_tiles": 1,
+                "last_words": outputs, "out_base": 2048, "out_pixel_step": outputs,
+            }  # fmt: skip
+            await port.write(Register.CONTROL, 1)
+            await port.push(job_words({**fields, "weight_addr": RAM_BASE}))
+            assert await port.wait_idle() == EngineError.NONE
+            cycles = await port.read(Register.COMPUTE)
+            assert cycles == pixels * act_bits
+            stalls = [await port.read(r) for r in (Register.STALL_INPUT, Register.STALL_OUTPUT)]
+            bound = max(act_bits, gather, -(-outputs // CONFIG.lanes))
+            # The first vector is gathered while weights are loaded, and filling the pipeline is no steady state.
+            busy = cycles + sum(stalls)
+            assert (pixels - 1) * bound <= busy <= pixels * bound + 24, (act_bits, outputs, stalls)
+
+
+@cocotb.test()
+async def idle_raises_the_interrupt(dut):
+    _, port = await start(dut)
+    await port.write(Register.IRQ_ENABLE, 2)
+    assert dut.irq.value == 0
+    await port.push(pack_job(Opcode.LOAD, source=RAM_BASE, destination=0, length=4))
+    await port.wait_idle()
+    await FallingEdge(dut.clk)
+    assert dut.irq.value == 1
+    await port.write(Register.IRQ_PENDING, 2)
+    assert dut.irq.value == 0

@@ -9,7 +9,9 @@ from cimarron_sim.runner.verilog import write_verilog
 pytestmark = pytest.mark.cosim
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_bench_passes(simulator, tmp_path):
-    verilog = write_verilog(Engine(PRESETS["tiny"].engine), tmp_path, "engine")
-    run_bench(verilog, "engine", "tb_engine", simulator=simulator, env={"CIMARRON_CONFIG": "tiny"})
+@pytest.mark.parametrize(
+    ("preset", "simulator"), [*(("tiny", simulator) for simulator in SIMULATORS), ("default", "verilator")]
+)
+def test_bench_passes(preset, simulator, tmp_path):
+    verilog = write_verilog(Engine(PRESETS[preset].engine), tmp_path, "engine")
+    run_bench(verilog, "engine", "tb_engine", simulator=simulator, env={"CIMARRON_CONFIG": preset})

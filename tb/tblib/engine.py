@@ -19,10 +19,11 @@ class EnginePort:
         dut.command__response__ready.value = 0
 
     async def _until(self, pin) -> None:
+        """Go on to the first falling edge, this one included, at which the pin is high."""
         for _ in range(self.patience):
-            await FallingEdge(self.dut.clk)
             if pin.value == 1:
                 return
+            await FallingEdge(self.dut.clk)
         raise AssertionError(f"{pin._name} stayed low for {self.patience} cycles")
 
     async def bus(self, address: int, data: int | None = None, sel: int = 0xF) -> int:
@@ -33,6 +34,7 @@ class EnginePort:
         dut.bus__dat_w.value = data or 0
         dut.bus__sel.value = sel
         dut.bus__cyc.value = dut.bus__stb.value = 1
+        await FallingEdge(dut.clk)
         await self._until(dut.bus__ack)
         value = int(dut.bus__dat_r.value)
         dut.bus__cyc.value = dut.bus__stb.value = 0
@@ -44,13 +46,11 @@ class EnginePort:
         dut = self.dut
         dut.command__request__payload.value = function | a << 10 | b << 42
         dut.command__request__valid.value = 1
-        while dut.command__request__ready.value != 1:
-            await FallingEdge(dut.clk)
+        await self._until(dut.command__request__ready)
         await FallingEdge(dut.clk)
         dut.command__request__valid.value = 0
         dut.command__response__ready.value = 1
-        while dut.command__response__valid.value != 1:
-            await FallingEdge(dut.clk)
+        await self._until(dut.command__response__valid)
         value = int(dut.command__response__payload.value)
         await FallingEdge(dut.clk)
         dut.command__response__ready.value = 0

@@ -113,6 +113,6 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
     return fields, bytes(stream)
 
 
-def job_words(fields: dict[str, int], weight_addr: int) -> list[int]:
-    """Descriptor of a job from `random_mac` whose stream lies at ``weight_addr``."""
-    return pack_job(Opcode.MAC, weight_addr=weight_addr, **fields)
+def job_words(fields: dict[str, int]) -> list[int]:
+    """Descriptor of a MAC job."""
+    return pack_job(Opcode.MAC, **fields)

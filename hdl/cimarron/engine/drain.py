@@ -209,7 +209,7 @@ class Drain(wiring.Component):
                 requantiser.multiplier.eq(record.multiplier),
                 requantiser.shift.eq(record.shift),
                 requantiser.profile.eq(job.profile),
-                requantiser.unsigned.eq(job.out_format == OutFormat.UINT8),
+                requantiser.out_unsigned.eq(job.out_format == OutFormat.UINT8),
                 requantiser.zero_point.eq(job.out_zero_point),
                 requantiser.clamp_min.eq(job.clamp_min),
                 requantiser.clamp_max.eq(job.clamp_max),

@@ -103,6 +103,11 @@ class Loader(wiring.Component):
         m.d.sync += outstanding.eq(outstanding + taken - (answer & (outstanding != 0)))
         with m.If(taken):
             m.d.sync += address.eq(address + config.port_bytes)
+        answered_address = Signal(32)
+        with m.If(self.ready):
+            m.d.sync += answered_address.eq(Mux(self.start_mac, self.job.weight_addr, self.load.source))
+        with m.Elif(answer):
+            m.d.sync += answered_address.eq(answered_address + config.port_bytes)
 
         take_set = Signal()
         take_bank = Signal()
@@ -217,7 +222,7 @@ class Loader(wiring.Component):
                     with m.Elif(piece == ratio - 1):
                         m.next = "LOAD"
 
-        m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(dma.adr << port_shift)]
+        m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(answered_address)]
         m.d.comb += tags.w_en.eq(taken & ~self.loading)
 
         # Answers: beats of one item are gathered, lowest first, until the last one completes it.

@@ -70,11 +70,6 @@ class Requantiser(wiring.Component):
     clamp_max: In(8)
     value: Out(8)
 
-    @property
-    def unsigned(self) -> Signal:
-        """Same as ``out_unsigned``: a reserved word cannot name a port."""
-        return self.out_unsigned
-
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         m.submodules.multiplier = multiplier = Multiplier()
