@@ -1,8 +1,8 @@
 """Simulated cycles per second of the whole system: clock driven in C++ against a run driven by cocotb.
 
-Both boot the same firmware and load the same program, in the same Verilator. Seconds are those of the processor, so that
-other work on the machine does not count. Run as
-``python bench/simulation.py [CONFIG]``; prints the ratio and writes ``build/bench/simulation.json``.
+Both boot the same firmware and load the same program, in the same Verilator. Seconds are processor time: other work on
+the machine does not count. Run as ``python bench/simulation.py [CONFIG]``; prints the ratio and writes
+``build/bench/simulation.json``.
 """
 
 import json
