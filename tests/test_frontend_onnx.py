@@ -234,6 +234,45 @@ def test_transposed_weights_are_read():
     )
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_models_of_quantize_static_are_read(tmp_path, per_channel, signed):
+    """What sentences recommend: a float model, quantised by ONNX Runtime's own tool."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    rng, made = np.random.default_rng(13), QdqModel()
+
+    def normal(name: str, *shape: int) -> str:
+        return made.constant(name, rng.normal(0, 0.3, shape).astype(np.float32))
+
+    x = made.node("Conv", [made.input("x", (1, 2, 6, 6)), normal("w", 5, 2, 3, 3), normal("b", 5)], "conv")
+    x = made.node("Flatten", [made.node("Relu", [x], "relu")], "flat")
+    x = made.node("Relu", [made.node("Gemm", [x, normal("v", 80, 9), normal("c", 9)], "gemm")], "active")
+    made.node("MatMul", [x, normal("u", 9, 4)], made.output("y"))
+    images = rng.normal(0, 1, (20, 1, 2, 6, 6)).astype(np.float32)
+
+    class Images(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rest = iter(images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self.rest, None)
+            return None if image is None else {"x": image}
+
+    (tmp_path / "float.onnx").write_bytes(made.bytes())
+    kind = quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "int8.onnx", Images(), quant_format=quantization.QuantFormat.QDQ,
+        per_channel=per_channel, activation_type=kind, weight_type=quantization.QuantType.QInt8,
+    )  # fmt: skip
+    graph, data = load(tmp_path / "int8.onnx"), (tmp_path / "int8.onnx").read_bytes()
+    assert [node.op for node in graph.nodes] == ["conv2d", "reshape", "fully_connected", "fully_connected"]
+    (source,), (result,) = graph.inputs, graph.outputs
+    for image in images:
+        values = execute(graph, {source: graph.encode(source, image)})
+        expected = oracle.run(data, {"x": image}, integers=not oracle.saturates())[0]
+        assert np.array_equal(graph.decode(result, values[result]), expected)
+
+
 # What is refused.
 
 
