@@ -10,6 +10,10 @@ so a layer takes at least the largest:
   operation needs ``ceil(bytes / act_port_bytes)`` for each piece of a run that its row tile holds.
 - **outputs**: results of operations, ``lanes`` at a time: ``ceil(tile's outputs / lanes)`` per operation, whether they
   are accumulated or requantised.
+
+The weights of a layer may stream while the one before it still computes. Layers that follow one another can therefore
+end in quicker succession than a bound says; what holds for each alone holds for a whole network by the sum of each
+resource.
 """
 
 from dataclasses import dataclass

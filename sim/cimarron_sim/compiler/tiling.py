@@ -88,8 +88,8 @@ def _weight_bits(layer: MacLayer, config: EngineConfig) -> int:
         if width >= layer.weight_bits:
             return width
     raise CompileError(
-        f"layer {layer.name!r} needs weights of {layer.weight_bits} bits, zero point included; the macro computes with at"
-        f" most {widths[-1]}: quantise the weights to fewer bits or choose a configuration with wider ones"
+        f"layer {layer.name!r} needs weights of {layer.weight_bits} bits, zero point included; the macro computes"
+        f" with at most {widths[-1]}: quantise the weights to fewer bits or choose a configuration with wider ones"
     )
 
 
