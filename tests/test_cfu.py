@@ -185,6 +185,29 @@ def test_random_programs_fail_with_the_usual_adapter(usual: ProgramRunner, tmp_p
     assert events != expected
 
 
+def test_independent_instructions_take_a_cycle_each(safe: ProgramRunner, tmp_path: Path) -> None:
+    count = 32
+    # The first round fills the instruction cache.
+    text = f"""
+_start:
+    ENABLE_CUSTOM
+    li      s0, 2
+1:  csrr    s1, mcycle
+    .rept   {count}
+    MAC(x0, a0, a1, 0)
+    .endr
+    csrr    s2, mcycle
+    sub     s2, s2, s1
+    addi    s0, s0, -1
+    bnez    s0, 1b
+    ANNOUNCE(EVENT_TEST, s2)
+2:  j       2b
+"""
+    (event,) = safe.run(assemble(text, tmp_path), tmp_path).events
+    reading_the_counter = 8
+    assert count <= event & 0xFF_FFFF <= count + reading_the_counter
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_adapter_on_its_pins(simulator: str) -> None:
     netlist = write_verilog(CfuAdapter(), BUILD, "cfu_adapter")
