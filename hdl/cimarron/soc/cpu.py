@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
@@ -69,7 +70,7 @@ class Cpu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        ports: dict[str, object] = {}
+        ports: dict[str, Any] = {}
         for prefix, bus in (("iBus", self.ibus), ("dBus", self.dbus)):
             for name in ("cyc", "stb", "we", "adr", "sel", "cti", "bte"):
                 ports[f"o_{prefix}Wishbone_{name.upper()}"] = getattr(bus, name)
