@@ -171,6 +171,7 @@ def test_bad_loads(changes, code, info):
         ({"row_tiles": 0}, EngineError.BAD_SHAPE, 13),
         ({"last_rows": 0}, EngineError.BAD_SHAPE, 13),
         ({"last_rows": 5}, EngineError.BAD_SHAPE, 13),
+        ({"last_rows": 2}, EngineError.BAD_SHAPE, 13),
         ({"word_tiles": 0}, EngineError.BAD_SHAPE, 14),
         ({"last_words": 0}, EngineError.BAD_SHAPE, 14),
         ({"last_words": 3}, EngineError.BAD_SHAPE, 14),
