@@ -149,7 +149,8 @@ def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
             {"weight_addr": RAM_BASE + 1},
             {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
             {"in_base": act_bytes, "first_row": 0},
-            {"out_base": act_bytes - 1, "out_format": OutFormat.INT32, "row_tiles": 1},
+            {"out_base": act_bytes - 1, "out_format": OutFormat.INT32},
+            {"last_rows": fields["last_rows"] % CONFIG.macro.rows + 1},
         ]
     )
 

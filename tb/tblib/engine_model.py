@@ -174,7 +174,7 @@ class EngineModel:
         record_stride = -(-PARAM_BYTES // self.config.port_bytes) * self.config.port_bytes
         x = _from_bits(self._gather(fields), fields["act_bits"], bool(fields["act_signed"]))
         if x.shape[1] != depth:
-            raise ValueError(f"the walk gives {x.shape[1]} bytes for a reduction of {depth}: undefined for the engine")
+            raise JobError(EngineError.BAD_SHAPE, 13)
 
         address = fields["weight_addr"]
         for tile in range(fields["word_tiles"]):
