@@ -176,6 +176,20 @@ def test_dma_sees_what_the_cpu_wrote() -> None:
     simulate(CONFIGS["default"], bench)
 
 
+def test_dma_meets_a_write() -> None:
+    step = CONFIGS["default"].engine.port_bytes
+
+    async def bench(ctx, dut: Ram) -> None:
+        ctx.set(dut.dma.cyc, 1)
+        ctx.set(dut.dma.stb, 1)
+        ctx.set(dut.dma.adr, RAM_BASE // step + 2)
+        _, cycles = await access(ctx, dut, 2 * (step // 4) + 1, write=0xAABBCCDD, sel=0b0110)
+        assert cycles == 1
+        assert ctx.get(dut.dma.dat_r) == 0x01010101_01010101_01BBCC01_01010101
+
+    simulate(CONFIGS["default"], bench, init=bytes([1]) * 64)
+
+
 def test_contents_must_fit() -> None:
     with pytest.raises(ValueError, match=r"^Initial contents of 131073 bytes do not fit ram_bytes 131072$"):
         Ram(PRESETS["tiny"], init=bytes(131073))

@@ -30,7 +30,7 @@ class Ram(wiring.Component):
     The CPU port writes in one cycle and reads in two. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
     the first takes one cycle, so that a cache line of 8 words arrives in 9. The DMA port takes one request per cycle
     and answers it in the next: ``ack`` with the data, or ``err`` for a write and for an address outside the memory.
-    Bit 31 of its byte address is ignored. A read that meets a write to the same bytes returns the old ones.
+    Bit 31 of its byte address is ignored. A read that meets a write to the same bytes returns the new ones.
 
     In the generated Verilog the contents are the array ``memory`` (`Ram.array`) of the module whose name ends in
     ``.ram`` (the name of this submodule): one element of ``weight_port_bits`` per DMA beat, byte 0 in bits 7..0.
@@ -78,7 +78,8 @@ class Ram(wiring.Component):
         m.submodules.memory = array = memory.Memory(shape=8 * step, depth=self._rows, init=rows)
         write = array.write_port(granularity=8)
         read = array.read_port()
-        dma_read = array.read_port()
+        # Yosys can bypass a port of an FPGA's block RAM, but gets the old contents only out of a second copy of it.
+        dma_read = array.read_port(transparent_for=(write,))
 
         bus = self.bus
         lane_bits = (step // 4 - 1).bit_length()
