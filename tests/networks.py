@@ -12,16 +12,20 @@ def two_layers(seed: int = 1) -> Graph:
     rng = np.random.default_rng(seed)
 
     def activation(name: str, size: int) -> Tensor:
-        return Tensor(name, (1, size), np.int8, Quantization.per_tensor(0.1))
+        return Tensor(name, (1, size), np.dtype(np.int8), Quantization.per_tensor(0.1))
 
     def weights(name: str, shape: tuple[int, int]) -> Tensor:
         return Tensor(
-            name, shape, np.int8, Quantization.per_tensor(0.01), rng.integers(-128, 128, shape).astype(np.int8)
+            name,
+            shape,
+            np.dtype(np.int8),
+            Quantization.per_tensor(0.01),
+            rng.integers(-128, 128, shape).astype(np.int8),
         )
 
     tensors = [activation("x", 20), activation("h", 11), activation("y", 5)]
     tensors += [weights("w1", (11, 20)), weights("w2", (5, 11))]
-    tensors.append(Tensor("b1", (11,), np.int32, None, rng.integers(-1000, 1000, 11).astype(np.int32)))
+    tensors.append(Tensor("b1", (11,), np.dtype(np.int32), None, rng.integers(-1000, 1000, 11).astype(np.int32)))
     relu = {"clamp_min": 0, "clamp_max": 127, "scale": np.full(11, 0.002, np.float32)}
     linear = {"clamp_min": -128, "clamp_max": 127, "scale": np.full(5, 0.003, np.float32)}
     nodes = (
