@@ -14,6 +14,7 @@ from program_runner import BUILD
 
 
 @pytest.mark.cosim
+@pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_bus_under_traffic(simulator: str) -> None:
     netlist = write_verilog(BusFabric(), BUILD, "bus_fabric")

@@ -19,7 +19,7 @@ from cimarron_sim.runner.verilog import write_verilog
 from engine_double import DoubleSoc
 from program_runner import BUILD, ProgramError, ProgramRunner
 
-pytestmark = pytest.mark.cosim
+pytestmark = [pytest.mark.cosim, pytest.mark.slow]
 
 MASK = 0xFFFF_FFFF
 HEADER = Path(__file__).parent / "riscv" / "cfu.inc"
