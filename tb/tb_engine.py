@@ -150,6 +150,7 @@ def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
             {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
             {"in_base": act_bytes, "first_row": 0},
             {"out_base": act_bytes - 1, "out_format": OutFormat.INT32},
+            {"out_base": act_bytes - 1, "out_format": OutFormat.INT8, "last_words": 2, "out_pixel_step": 0},
             {"last_rows": fields["last_rows"] % CONFIG.macro.rows + 1},
         ]
     )

@@ -123,7 +123,7 @@ class EngineError(enum.IntEnum):
     BAD_OPCODE = 1  #: info: the opcode
     BAD_WIDTH = 2  #: info: the descriptor's control word
     BAD_SHAPE = 3  #: info: the number of the first descriptor word that makes the job impossible
-    BAD_ACT_ADDRESS = 4  #: info: byte address beyond the activation buffer
+    BAD_ACT_ADDRESS = 4  #: info: end of a LOAD, address of the image row, or first output, beyond the buffer
     BAD_MEMORY_ADDRESS = 5  #: info: byte address the memory port refused
     PSUM_OVERFLOW = 6  #: info: psum entries the job needs
     QUEUE_OVERFLOW = 7  #: info: word written to a full queue

@@ -161,8 +161,8 @@ class Drain(wiring.Component):
                 element = Signal(range(macro.words), name=f"element{lane}")
                 m.d.comb += element.eq(slot + lane * self.stride)
                 m.d.sync += s_value[lane].eq(elements[element])
-        kept = (job.row_tiles != 1) & self.i_stream.valid & advance
-        m.d.comb += self.psum_overflow.eq(kept & (psum_addr >= depth))
+        keeps = (job.row_tiles != 1) & self.i_stream.valid & advance
+        m.d.comb += self.psum_overflow.eq(keeps & (psum_addr >= depth))
 
         # Sum: what the earlier row tiles left. A beat may need what the beat right before it leaves.
         m.submodules.psum = psum = Memory(shape=32 * lanes, depth=depth, init=[])
@@ -216,29 +216,43 @@ class Drain(wiring.Component):
             ]
             scaled.append(requantiser.value)
 
-        # Store.
+        # Store. Values that lie beyond the buffer are not written; the first of them is reported.
         w_valid = Signal()
         w_mask = Signal(config.act_port_bytes)
         w_data = Signal(config.act_port_bytes * 8)
         w_addr = Signal(32)
+        w_beyond = Signal(32)
+        w_bad = Signal()
         w_last = Signal()
+        wide = job.out_format == OutFormat.INT32
+        kept = Signal(lanes)
+        beyond = Signal(lanes)
+        starts = []
+        for lane in range(lanes):
+            start = Signal(33, name=f"start{lane}")
+            m.d.comb += start.eq(delayed.control.addr + Mux(wide, 4 * lane, lane))
+            end = start + Mux(wide, 4, 1)
+            m.d.comb += beyond[lane].eq(delayed.control.mask[lane] & (end > config.act_buffer_bytes))
+            starts.append(start)
+        m.d.comb += kept.eq(delayed.control.mask & ~beyond)
         with m.If(advance):
-            m.d.sync += [w_valid.eq(delayed.valid), w_addr.eq(delayed.control.addr), w_last.eq(delayed.control.last)]
-            with m.If(job.out_format == OutFormat.INT32):
-                m.d.sync += [
-                    w_data.eq(delayed.value.as_value()),
-                    w_mask.eq(Cat(delayed.control.mask[lane].replicate(4) for lane in range(lanes))),
-                ]
-            with m.Else():
-                m.d.sync += [w_data.eq(Cat(scaled)), w_mask.eq(delayed.control.mask)]
-        top = Signal(33)
+            m.d.sync += [
+                w_valid.eq(delayed.valid),
+                w_addr.eq(delayed.control.addr),
+                w_last.eq(delayed.control.last),
+                w_bad.eq(delayed.valid & beyond.any()),
+                w_mask.eq(Mux(wide, Cat(kept[lane].replicate(4) for lane in range(lanes)), kept)),
+                w_data.eq(Mux(wide, delayed.value.as_value(), Cat(scaled))),
+            ]
+            for lane in reversed(range(lanes)):
+                with m.If(beyond[lane]):
+                    m.d.sync += w_beyond.eq(starts[lane])
         m.d.comb += [
             self.write.addr.eq(w_addr),
             self.write.data.as_value().eq(w_data),
-            self.write.mask.eq(Mux(w_valid & advance & ~self.bad_address, w_mask, 0)),
+            self.write.mask.eq(Mux(w_valid & advance, w_mask, 0)),
             self.done.eq(w_valid & advance & w_last),
-            top.eq(w_addr + Mux(job.out_format == OutFormat.INT32, 4, 1)),
-            self.address.eq(w_addr),
-            self.bad_address.eq(w_valid & (top > config.act_buffer_bytes)),
+            self.address.eq(w_beyond),
+            self.bad_address.eq(w_bad),
         ]
         return m
