@@ -45,8 +45,10 @@ def picture(pixels: np.ndarray, caption: str) -> list[str]:
 
 
 def show(images: np.ndarray, labels: np.ndarray, answers: np.ndarray, count: int = 6) -> None:
-    """Print some digits side by side: those the hardware got wrong first."""
-    order = sorted(range(len(labels)), key=lambda index: (answers[index] == labels[index], index))[:count]
+    """Print some digits side by side: the first ones, but for two places that go to wrong answers."""
+    wrong = [index for index in range(len(labels)) if answers[index] != labels[index]][:2]
+    right = [index for index in range(len(labels)) if answers[index] == labels[index]][: count - len(wrong)]
+    order = right + wrong
     captions = [
         f"says {answers[index]}" + ("" if answers[index] == labels[index] else f", is {labels[index]}")
         for index in order

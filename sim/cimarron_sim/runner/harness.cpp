@@ -122,13 +122,11 @@ private:
 class System {
 public:
     System(const Request& request, std::vector<Dump> dumps, const char* trace_path)
-        : request{request}, dumps{std::move(dumps)}, top{&context, "TOP"}, uart{request.cycles_per_bit} {
+        : request{request}, dumps{std::move(dumps)}, top{&context, "TOP"}, uart{request.cycles_per_bit},
+          trace_path{trace_path} {
 #if VM_TRACE
         context.traceEverOn(true);
-        if (trace_path) {
-            top.trace(&trace, 99);
-            trace.open(trace_path);
-        }
+        if (trace_path) top.trace(&trace, 99);
 #else
         if (trace_path) fail("this simulator was built without waveforms");
 #endif
@@ -185,6 +183,10 @@ public:
     }
 
     void start_sample(uint32_t index) {
+#if VM_TRACE
+        // Booting and checking the image would make the file a hundred times longer and are not what people look for.
+        if (trace_path && !trace.isOpen()) trace.open(trace_path);
+#endif
         sample = index;
         job = 0;
         busy = top.busy;
@@ -262,6 +264,7 @@ private:
     uint32_t busy = 0;
     uint32_t sample = 0;
     uint32_t job = 0;
+    const char* const trace_path;
 #if VM_TRACE
     VerilatedVcdC trace;
     uint64_t time = 0;

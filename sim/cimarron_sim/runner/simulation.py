@@ -179,7 +179,8 @@ class Simulation:
     build_dir : Path
         Where simulators are built and found again.
     trace : Path, optional
-        Record the waveforms of every signal in this VCD file. Takes a build of its own, and one process.
+        Record the waveforms of every signal in this VCD file, from the first inference on: boot and loading are left
+        out. Takes a build of its own, and one process.
     top : callable, optional
         Makes the hardware from the configuration: ``cimarron.soc.soc.Soc`` unless a test needs another.
 
