@@ -281,13 +281,6 @@ def test_missing_file_is_named(tmp_path):
         load(tmp_path / "absent.onnx")
 
 
-def test_tflite_is_recognised_by_its_content(tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
-    with pytest.raises(ModelError, match="is a TFLite model, which cannot be imported"):
-        inspect(path)
-
-
 def test_every_truncation_is_refused():
     data = _layer().bytes()
     for size in range(0, len(data), 7):

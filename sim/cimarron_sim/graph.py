@@ -5,20 +5,34 @@ graph's inputs and outputs are integer tensors, and a `Port` remembers what the 
 
 Images are NHWC and reductions run over the last axes of the weights:
 
-=================== ============================ ===============================================================
-op                  inputs                       attributes
-=================== ============================ ===============================================================
-``fully_connected`` x (N, K), w (M, K), [bias    ``clamp_min``, ``clamp_max``, requantisation
-                    (M,)]
-``conv2d``          x (N, H, W, C), w (M, KH,    ``stride`` (h, w), ``dilation`` (h, w), ``pads`` (top, left,
-                    KW, C), [bias (M,)]          bottom, right), ``clamp_min``, ``clamp_max``, requantisation
-``reshape``         x                            none: the bytes stay where they are
-=================== ============================ ===============================================================
+==================== ============================ ==============================================================
+op                   inputs                       attributes
+==================== ============================ ==============================================================
+``fully_connected``  x (N, K), w (M, K), [bias    clamps, scaling
+                     (M,)]
+``conv2d``           x (N, H, W, C), w (M, KH,    window, ``dilation`` (h, w), clamps, scaling
+                     KW, C), [bias (M,)]
+``depthwise_conv2d`` x (N, H, W, C), w (M, KH,    as ``conv2d``; M is a multiple of C, and output m reads channel
+                     KW), [bias (M,)]             ``m // (M / C)``
+``average_pool``,    x (N, H, W, C)               ``kernel`` (h, w), window, clamps; padding does not count
+``max_pool``
+``add``              a, b, which broadcast        clamps; TFLM: scaling of a, b and their sum, shape (3,)
+``mean``             x                            ``axes``; TFLM: scaling, shape ()
+``requantise``       x                            clamps; TFLM: scaling, shape ()
+``softmax``          x                            over the last axis; TFLM: ``multiplier`` and ``shift`` that bring
+                                                  the differences to 26 bits of fraction
+``pad``              x                            ``pads`` ((before, after), one per axis), ``value``
+``concat``           one or more                  ``axis``
+``reshape``          x                            none: the bytes stay where they are
+==================== ============================ ==============================================================
+
+A window is ``stride`` (h, w) and ``pads`` (top, left, bottom, right); clamps are ``clamp_min`` and ``clamp_max``.
 
 A multiply-accumulate computes ``acc = sum((x - x_zero_point) * w) + bias`` in 32 bits that wrap, then
-``clip(requantise(acc) + y_zero_point, clamp_min, clamp_max)``. ReLU, ReLU6 and clip are clamps. Requantisation is
+``clip(requantise(acc) + y_zero_point, clamp_min, clamp_max)``. ReLU, ReLU6 and clip are clamps. Scaling is
 ``scale`` (float32, shape (M,)) in profile ONNX, ``multiplier`` and ``shift`` (int32, shape (M,)) in profile TFLM, and
-nothing where the output is int32, which also has no zero point and no clamps.
+nothing where the output is int32, which also has no zero point and no clamps. Operators without weights compute with
+the scales of their tensors in profile ONNX.
 """
 
 from collections.abc import Mapping
@@ -30,15 +44,43 @@ from cimarron.isa import Profile
 
 __all__ = ["Graph", "GraphError", "Node", "OPERATORS", "Port", "Quantization", "Tensor"]
 
-#: Operators of the graph, and how many inputs each takes (least, most).
-OPERATORS: dict[str, tuple[int, int]] = {"fully_connected": (2, 3), "conv2d": (2, 3), "reshape": (1, 1)}
+_MANY = 1024
 
-_REQUIRED = {
-    "fully_connected": ("clamp_min", "clamp_max"),
-    "conv2d": ("stride", "dilation", "pads", "clamp_min", "clamp_max"),
-    "reshape": (),
+#: Operators of the graph, and how many inputs each takes (least, most).
+OPERATORS: dict[str, tuple[int, int]] = {
+    "fully_connected": (2, 3),
+    "conv2d": (2, 3),
+    "depthwise_conv2d": (2, 3),
+    "average_pool": (1, 1),
+    "max_pool": (1, 1),
+    "add": (2, 2),
+    "mean": (1, 1),
+    "requantise": (1, 1),
+    "softmax": (1, 1),
+    "pad": (1, 1),
+    "concat": (1, _MANY),
+    "reshape": (1, 1),
 }
-_REQUANTISATION = {Profile.ONNX: ("scale",), Profile.TFLM: ("multiplier", "shift")}
+
+_CLAMPS = ("clamp_min", "clamp_max")
+_WINDOW = ("stride", "pads")
+_REQUIRED = {
+    "fully_connected": _CLAMPS,
+    "conv2d": (*_WINDOW, "dilation", *_CLAMPS),
+    "depthwise_conv2d": (*_WINDOW, "dilation", *_CLAMPS),
+    "average_pool": ("kernel", *_WINDOW, *_CLAMPS),
+    "max_pool": ("kernel", *_WINDOW, *_CLAMPS),
+    "add": _CLAMPS,
+    "mean": ("axes",),
+    "requantise": _CLAMPS,
+    "pad": ("pads", "value"),
+    "concat": ("axis",),
+}
+_WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
+
+#: Scaling that operators with weights need, and that the others need, by profile.
+_SCALING = {Profile.ONNX: ("scale",), Profile.TFLM: ("multiplier", "shift")}
+_SCALED = {Profile.ONNX: (), Profile.TFLM: ("add", "mean", "requantise", "softmax")}
 
 
 class GraphError(ValueError):
@@ -80,10 +122,16 @@ class Quantization:
         """`values`, one per scale, in a shape that broadcasts with arrays of `ndim` dimensions."""
         return values if self.axis is None else values.reshape([-1 if i == self.axis else 1 for i in range(ndim)])
 
-    def quantize(self, real: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """Nearest integers, ties to even, saturated to `dtype`; ONNX's QuantizeLinear."""
+    def quantize(self, real: np.ndarray, dtype: np.dtype, profile: Profile = Profile.ONNX) -> np.ndarray:
+        """Nearest integers, saturated to `dtype`: ONNX's QuantizeLinear, or TFLite's QUANTIZE.
+
+        Ties go to even in profile ONNX, away from zero in profile TFLM.
+        """
         limits = np.iinfo(dtype)
-        steps = np.rint(np.asarray(real, np.float32) / self.along(self.scale, real.ndim)).astype(np.float64)
+        real = np.asarray(real, np.float32)
+        with np.errstate(over="ignore"):
+            steps = (real / self.along(self.scale, real.ndim)).astype(np.float64)
+        steps = np.rint(steps) if profile is Profile.ONNX else np.copysign(np.floor(np.abs(steps) + 0.5), steps)
         return np.clip(steps + self.along(self.zero_point, real.ndim), limits.min, limits.max).astype(dtype)
 
     def dequantize(self, integers: np.ndarray) -> np.ndarray:
@@ -269,13 +317,12 @@ class Graph:
             raise GraphError(f"node {node.name!r} ({node.op}) takes {least} to {most} inputs, not {len(node.inputs)}")
         if len(node.outputs) != 1:
             raise GraphError(f"node {node.name!r} ({node.op}) has one output, not {len(node.outputs)}")
-        required = _REQUIRED[node.op]
-        if required:
-            output = self.tensors.get(node.outputs[0])
-            if output is not None and output.dtype == np.int32:
-                required = tuple(name for name in required if not name.startswith("clamp"))
-            else:
-                required += _REQUANTISATION[self.profile]
+        required = _REQUIRED.get(node.op, ())
+        output = self.tensors.get(node.outputs[0])
+        if node.op in _WEIGHTED and output is not None and output.dtype == np.int32:
+            required = tuple(name for name in required if name not in _CLAMPS)
+        elif node.op in _WEIGHTED or node.op in _SCALED[self.profile]:
+            required += _SCALING[self.profile]
         if missing := [name for name in required if name not in node.attributes]:
             raise GraphError(f"node {node.name!r} ({node.op}) lacks the attribute {', '.join(missing)}")
 
@@ -325,7 +372,7 @@ class Graph:
         if array.dtype.kind == "f" and tensor.quantization is not None:
             if np.isnan(array).any():
                 raise GraphError(f"{port.name!r} holds values that are not a number: clean the array")
-            array = tensor.quantization.quantize(array, tensor.dtype)
+            array = tensor.quantization.quantize(array, tensor.dtype, self.profile)
         if array.dtype != tensor.dtype:
             raise GraphError(f"{port.name!r} takes {tensor.dtype} or float32, not {array.dtype}: convert the array")
         return self._permuted(array.reshape(-1), port.order).reshape(tensor.shape)

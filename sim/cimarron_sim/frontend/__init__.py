@@ -1,9 +1,10 @@
 """From model files to the quantised graph."""
 
 from pathlib import Path
+from types import ModuleType
 
 from ..graph import Graph
-from . import onnx
+from . import onnx, tflite
 from .model import ModelError, Operator
 
 __all__ = ["ModelError", "Operator", "inspect", "load"]
@@ -17,9 +18,11 @@ def _read(path: str | Path) -> bytes:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    if data[4:8] == _TFLITE:
-        raise ModelError(f"{path} is a TFLite model, which cannot be imported: convert it to ONNX with tf2onnx")
     return data
+
+
+def _format(data: bytes) -> ModuleType:
+    return tflite if data[4:8] == _TFLITE else onnx
 
 
 def load(path: str | Path) -> Graph:
@@ -30,7 +33,8 @@ def load(path: str | Path) -> Graph:
     ModelError
         If the file is not a model, is malformed, or has operators that are not supported (all of them are named).
     """
-    return onnx.load(_read(path), str(path))
+    data = _read(path)
+    return _format(data).load(data, str(path))
 
 
 def inspect(path: str | Path) -> tuple[Operator, ...]:
@@ -41,4 +45,5 @@ def inspect(path: str | Path) -> tuple[Operator, ...]:
     ModelError
         If the file is not a model or is malformed; an operator that is not supported is no reason.
     """
-    return onnx.inspect(_read(path), str(path))
+    data = _read(path)
+    return _format(data).inspect(data, str(path))

@@ -7,7 +7,7 @@ import numpy as np
 from .model import ModelError, Unsupported
 from .values import Constant, QuantizedConstant, Value
 
-__all__ = ["convolution", "integer_bias", "symmetric_weights", "transposed"]
+__all__ = ["convolution", "integer_bias", "pooling", "symmetric_weights", "transposed"]
 
 
 def symmetric_weights(value: Value | None, axis: int) -> QuantizedConstant:
@@ -122,6 +122,19 @@ def convolution(
         raise ModelError(f"{label} spans {list(extent)} pixels of an input of {list(padded)}: pad the input")
     output = (padded[0] - extent[0]) // stride[0] + 1, (padded[1] - extent[1]) // stride[1] + 1
     return {"stride": stride, "dilation": dilation, "pads": pads}, output
+
+
+def pooling(label: str, kernel: tuple[int, ...]) -> tuple[int, int]:
+    """The window of a pool, which no weights bound.
+
+    Raises
+    ------
+    ModelError
+        If a side is not 1 to 2**15.
+    """
+    if len(kernel) != 2 or not all(1 <= side <= 1 << 15 for side in kernel):
+        raise ModelError(f"{label} has the window {list(kernel)}, not two sides of 1 to 32768: export the model again")
+    return kernel[0], kernel[1]
 
 
 def _pads(

@@ -6,7 +6,10 @@ import numpy as np
 
 from ..graph import Quantization
 
-__all__ = ["Constant", "Floats", "Integers", "Layer", "QuantizedConstant", "Reals", "Unknown", "Value"]
+__all__ = ["Constant", "Floats", "Integers", "Layer", "MAX_VALUES", "QuantizedConstant", "Reals", "Unknown", "Value"]
+
+#: Values of one tensor that can be handled: far more than any device holds, few enough for the host.
+MAX_VALUES = 2**26
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,33 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ..graph import Graph, GraphError
+from .add import add
+from .average_pool import average_pool
+from .concat import concat
 from .conv2d import conv2d
+from .depthwise_conv2d import depthwise_conv2d
 from .fully_connected import fully_connected
+from .max_pool import max_pool
+from .mean import mean
+from .pad import pad
+from .rescale import rescale
 from .reshape import reshape
+from .softmax import softmax
 
 __all__ = ["execute"]
 
 _OPERATORS: dict[str, Callable[..., np.ndarray]] = {
     "fully_connected": fully_connected,
     "conv2d": conv2d,
+    "depthwise_conv2d": depthwise_conv2d,
+    "average_pool": average_pool,
+    "max_pool": max_pool,
+    "add": add,
+    "mean": mean,
+    "requantise": rescale,
+    "softmax": softmax,
+    "pad": pad,
+    "concat": concat,
     "reshape": reshape,
 }
 

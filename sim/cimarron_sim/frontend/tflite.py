@@ -1,0 +1,62 @@
+"""TFLite files: `tflite_file` reads them, `tflite_lowering` lowers the operators, here is what comes of it."""
+
+import hashlib
+
+from ..graph import Graph, GraphError
+from .model import ModelError, Operator
+from .tflite_file import read_model
+from .tflite_lowering import SUPPORTED, TfliteLowering
+
+__all__ = ["inspect", "load"]
+
+
+def load(data: bytes, path: str) -> Graph:
+    """The quantised graph of a TFLite file, in profile TFLM.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    path : str
+        What sentences call it.
+
+    Raises
+    ------
+    ModelError
+        If it is not a model that can be imported.
+    """
+    lowering = _lower(data, path)
+    if refused := [operator for operator in lowering.operators if not operator.supported]:
+        verdicts = "; ".join(f"{o.op} {o.name!r}: {o.reason} ({o.remedy})" for o in refused)
+        raise ModelError(
+            f"{path} holds what is not supported: {verdicts}; supported are {', '.join(sorted(SUPPORTED))}"
+        )
+    try:
+        return lowering.graph(hashlib.sha256(data).hexdigest())
+    except GraphError as error:
+        raise ModelError(f"{path} contradicts itself ({error}): convert the model again") from None
+
+
+def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
+    """Verdict on every operator of a TFLite file.
+
+    Parameters
+    ----------
+    data : bytes
+    path : str
+
+    Raises
+    ------
+    ModelError
+        If it is not a model, or a malformed one.
+    """
+    return tuple(_lower(data, path).operators)
+
+
+def _lower(data: bytes, path: str) -> TfliteLowering:
+    lowering = TfliteLowering(read_model(data, path))
+    try:
+        lowering.lower()
+    except GraphError as error:
+        raise ModelError(f"{path} contradicts itself ({error}): convert the model again") from None
+    return lowering
