@@ -29,11 +29,17 @@ def _nibbles(data: np.ndarray) -> bytes:
 
 
 class TfliteModel:
-    """A model under construction; tensors are known by their index."""
+    """A model under construction; tensors are known by their index.
 
-    def __init__(self) -> None:
-        buffer = schema.BufferT()
-        self.buffers = [buffer]
+    Parameters
+    ----------
+    wide : bool
+        Store 4-bit weights as int8, for an interpreter that knows no other.
+    """
+
+    def __init__(self, *, wide: bool = False) -> None:
+        self.wide = wide
+        self.buffers = [schema.BufferT()]
         self.codes: list[Any] = []
         self.operators: list[Any] = []
         self.tensors: list[Any] = []
@@ -55,7 +61,7 @@ class TfliteModel:
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.name = f"t{len(self.tensors)}"
-        tensor.type = _TYPES[np.dtype(dtype)] if bits == 8 else schema.TensorType.INT4
+        tensor.type = _TYPES[np.dtype(dtype)] if bits == 8 or self.wide else schema.TensorType.INT4
         if scale is not None:
             quantization = schema.QuantizationParametersT()
             quantization.scale = [float(value) for value in np.asarray(scale, np.float32).reshape(-1)]
@@ -65,7 +71,8 @@ class TfliteModel:
             tensor.quantization = quantization
         if data is not None:
             buffer = schema.BufferT()
-            buffer.data = list(_nibbles(data) if bits == 4 else np.ascontiguousarray(data).tobytes())
+            content = _nibbles(data) if tensor.type == schema.TensorType.INT4 else np.ascontiguousarray(data).tobytes()
+            buffer.data = np.frombuffer(content, np.uint8)
             tensor.buffer = len(self.buffers)
             self.buffers.append(buffer)
         self.tensors.append(tensor)
