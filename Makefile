@@ -34,8 +34,8 @@ lint: $(READY) ## check style and types
 firmware: $(READY) ## rebuild the firmware's prebuilt image
 	$(PY) -m cimarron_sim.firmware.build
 
-waves: $(READY) ## record one inference as build/sim/digits.vcd
-	$(PY) examples/digits/run.py --samples 1 --trace build/sim/digits.vcd -o build/waves
+waves: $(READY) ## record a macro operation and an inference, with GTKWave save files, in build/waves
+	$(PY) examples/waves.py
 
 bench: $(READY) ## measure: one JSON per bench/*.py under build/bench
 	@set -e; for bench in bench/*.py; do echo "$(PY) $$bench"; $(PY) $$bench; done

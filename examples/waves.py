@@ -136,7 +136,7 @@ def save_groups(waves: Path, save: Path, groups: Sequence[tuple[str, str, Sequen
     prefix = next(re.sub(r"clk$", "", name) for name in names if re.search(r"(^|\.)soc\.clk$", name)).removesuffix("soc.")
     with open(save, "w") as file:
         writer = GTKWSave(file)
-        writer.dumpfile(waves.name)
+        writer.dumpfile(str(waves.resolve()))
         writer.trace(names[f"{prefix}soc.clk"])
         for title, scope, signals in groups:
             with writer.group(title):
