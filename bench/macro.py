@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from amaranth.sim import Simulator
 from cimarron.config import PRESETS, MacroConfig
-from cimarron.macro.adder_tree import Reduction
+from cimarron.macro.carry_save import Reduction
 from cimarron.macro.macro import Macro
 from cimarron_sim.runner.verilog import write_verilog
 

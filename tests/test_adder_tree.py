@@ -2,11 +2,16 @@
 """The adder tree: its sums, and how many adders they cost."""
 
 import json
+from itertools import pairwise
 from random import Random
 
 import pytest
 from amaranth.sim import Simulator
-from cimarron.macro.adder_tree import AdderTree, Reduction
+from cimarron.config import ADDERS, TARGETS, MacroConfig
+from cimarron.macro.adder_tree import AdderTree
+from cimarron.macro.back_ends import BACK_ENDS, adder_tree
+from cimarron.macro.carry_save import CarrySaveTree, Reduction
+from cimarron.macro.ripple import RippleTree
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
 from tblib.planes import pack_planes, unpack_planes
@@ -27,27 +32,29 @@ def check(tree: AdderTree, cases: list[list[list[int]]]) -> None:
     simulator.run()
 
 
+@pytest.mark.parametrize("adder", ADDERS)
 @pytest.mark.parametrize(
     ("rows", "bits"), [*((rows, 1) for rows in range(1, 11)), (2, 2), (3, 2), (5, 2), (2, 4), (3, 3)]
 )
-def test_every_combination_sums_exactly(rows, bits):
+def test_every_combination_sums_exactly(adder, rows, bits):
     words = 4
     patterns = [[(code >> row * bits) & (1 << bits) - 1 for row in range(rows)] for code in range(1 << rows * bits)]
     patterns += patterns[: -len(patterns) % words]
     # Neighbouring words hold different combinations, so that a leak between words shows.
     cases = [[list(row) for row in zip(*patterns[i : i + words], strict=True)] for i in range(0, len(patterns), words)]
-    check(AdderTree(rows=rows, words=words, bits=bits), cases)
+    check(BACK_ENDS[adder](rows=rows, words=words, bits=bits), cases)
 
 
+@pytest.mark.parametrize("adder", ADDERS)
 @pytest.mark.parametrize(("rows", "words", "bits"), [(64, 3, 4), (100, 2, 1), (33, 5, 2)])
-def test_large_trees_sum_extremes_and_random_numbers(rows, words, bits):
+def test_large_trees_sum_extremes_and_random_numbers(adder, rows, words, bits):
     rng = Random(rows)
     top = (1 << bits) - 1
     one_word = [[top] + [0] * (words - 1) for _ in range(rows)]
     one_row = [[top if row == rows - 1 else 0] * words for row in range(rows)]
     extremes = [[[value] * words for _ in range(rows)] for value in (0, 1, top)]
     randoms = [[[rng.randrange(top + 1) for _ in range(words)] for _ in range(rows)] for _ in range(20)]
-    check(AdderTree(rows=rows, words=words, bits=bits), [*extremes, one_word, one_row, *randoms])
+    check(BACK_ENDS[adder](rows=rows, words=words, bits=bits), [*extremes, one_word, one_row, *randoms])
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 15, 16, 64, 100, 255, 256, 1024])
@@ -68,6 +75,34 @@ def test_full_adders_are_the_planes_that_must_go(rows, bits):
     assert reduction.half_adders == sum(planes % 2 == 0 for planes in held)
 
 
+def test_auto_takes_the_smallest_for_the_target():
+    for bits in (1, 2, 4):
+        assert MacroConfig(target="asic").adder_for(bits) == "carry_save"
+    for target in ("ice40", "ecp5", "gowin"):
+        assert [MacroConfig(target=target).adder_for(bits) for bits in (1, 2, 4)] == ["counters", "counters", "ripple"]
+
+
+@pytest.mark.parametrize(("adder", "tree"), [("carry_save", CarrySaveTree), ("ripple", RippleTree)])
+def test_a_named_back_end_is_taken_whatever_the_target(adder, tree):
+    for target in TARGETS:
+        config = MacroConfig(rows=5, adder=adder, target=target)
+        assert [config.adder_for(bits) for bits in (1, 2, 4)] == [adder] * 3
+    made = adder_tree(config, words=3, bits=2)
+    assert type(made) is tree
+    assert (made.rows, made.words, made.bits) == (5, 3, 2)
+    check(made, [[[3, 2, 1]] * 5])
+
+
+@pytest.mark.parametrize("adder", ["ripple", "counters"])
+def test_every_sum_on_a_chain_is_kept(adder, tmp_path):
+    rows, words = 20, 3
+    path = write_verilog(BACK_ENDS[adder](rows=rows, words=words, bits=2), tmp_path, "kept")
+    lines = path.read_text().splitlines()
+    kept = [after for before, after in pairwise(lines) if "keep" in before and "wire" in after]
+    leaves = -(-rows // {"ripple": 1, "counters": 7}[adder])
+    assert sum("_sum_" in line for line in kept) == words * (leaves - 1)
+
+
 def test_parameters_must_be_positive_integers():
     with pytest.raises(ValueError, match="AdderTree rows must be a positive integer, not 0"):
         AdderTree(rows=0, words=1, bits=1)
@@ -78,7 +113,8 @@ def test_parameters_must_be_positive_integers():
 @pytest.mark.cosim
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("shape", [{"rows": 16, "words": 8, "bits": 4}, {"rows": 37, "words": 1, "bits": 1}], ids=str)
-def test_adder_tree_bench(shape, simulator, tmp_path):
-    source = write_verilog(AdderTree(**shape), tmp_path, "adder_tree")
+@pytest.mark.parametrize("adder", ADDERS)
+def test_adder_tree_bench(adder, shape, simulator, tmp_path):
+    source = write_verilog(BACK_ENDS[adder](**shape), tmp_path, "adder_tree")
     result = run_bench(source, "adder_tree", "tb_adder_tree", simulator=simulator, env={"TREE": json.dumps(shape)})
     assert set(result.passed) == {"extremes", "random_numbers"}

@@ -27,13 +27,18 @@ GEOMETRIES = [
     MacroConfig(rows=2, words=1, cell_bits=1, max_weight_bits=1, weight_sets=1, max_act_bits=1),
     MacroConfig(rows=2, words=16, cell_bits=1, max_weight_bits=16, weight_sets=16, max_act_bits=3),
     MacroConfig(rows=2, words=1, cell_bits=4, max_weight_bits=4, weight_sets=5, max_act_bits=16),
+    # Adder trees for FPGAs; nine rows leave a leaf of two behind one of seven.
+    MacroConfig(rows=9, words=4, cell_bits=4, max_weight_bits=8, max_act_bits=4, adder="ripple"),
+    MacroConfig(rows=9, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=4, adder="counters"),
+    MacroConfig(rows=9, words=4, cell_bits=2, max_weight_bits=4, max_act_bits=4, target="ecp5"),
 ]
 SMALL = MacroConfig(rows=8, words=4)
 
 
 def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
-    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b"
+    adder = config.adder_for(config.cell_bits)
+    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{adder}"
 
 
 class Session:

@@ -66,6 +66,8 @@ def test_geometry_of_the_default():
         ({"words": 0}, "macro.words must be an integer from 1 to 1024, not 0"),
         ({"weight_sets": 17}, "macro.weight_sets must be an integer from 1 to 16, not 17"),
         ({"max_act_bits": 0}, "macro.max_act_bits must be an integer from 1 to 16, not 0"),
+        ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
+        ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
         ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),
         ({"max_weight_bits": 32}, "macro.max_weight_bits must be an integer from 4 to 16, not 32"),
         ({"max_weight_bits": 2}, "macro.max_weight_bits must be an integer from 4 to 16, not 2"),

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ConfigError", "EngineConfig", "MacroConfig", "PRESETS", "SocConfig", "load_config"]
+__all__ = ["ADDERS", "ConfigError", "EngineConfig", "MacroConfig", "PRESETS", "SocConfig", "TARGETS", "load_config"]
+
+#: Back-ends of the adder tree, and what they can be chosen for; `docs/adders.md` has the measurements.
+ADDERS = ("carry_save", "ripple", "counters")
+TARGETS = ("asic", "ice40", "ecp5", "gowin")
 
 
 class ConfigError(ValueError):
@@ -26,6 +30,11 @@ def _check_int(owner: str, name: str, value: object, low: int, high: int) -> Non
 def _check_power_of_two(owner: str, name: str, value: int) -> None:
     if value & (value - 1):
         raise ConfigError(f"{owner}.{name} must be a power of two, not {value}")
+
+
+def _check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{owner}.{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,10 @@ class MacroConfig:
         Widest fused weight: ``cell_bits`` times a power of two, at most 16.
     max_act_bits : int
         Widest activation, 1 to 16; an operation takes one cycle per activation bit.
+    adder : str
+        Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
+    target : str
+        What the macro is built for, one of `TARGETS`.
     """
 
     rows: int = 64
@@ -55,8 +68,12 @@ class MacroConfig:
     weight_sets: int = 2
     max_weight_bits: int = 8
     max_act_bits: int = 8
+    adder: str = "auto"
+    target: str = "asic"
 
     def __post_init__(self) -> None:
+        _check_choice("macro", "adder", self.adder, ("auto", *ADDERS))
+        _check_choice("macro", "target", self.target, TARGETS)
         _check_int("macro", "rows", self.rows, 2, 1024)
         _check_int("macro", "words", self.words, 1, 1024)
         _check_int("macro", "weight_sets", self.weight_sets, 1, 16)
@@ -108,6 +125,14 @@ class MacroConfig:
     def column_bits(self) -> int:
         """Bits of one column's unsigned sum for one plane: 0 to ``rows * (2**cell_bits - 1)``."""
         return (self.rows * (2**self.cell_bits - 1)).bit_length()
+
+    def adder_for(self, bits: int) -> str:
+        """Back-end that adds numbers of ``bits`` each: carry chains pay on FPGAs, and from three bits on directly."""
+        if self.adder != "auto":
+            return self.adder
+        if self.target == "asic":
+            return "carry_save"
+        return "counters" if bits < 3 else "ripple"
 
     def result_bits_for(self, weight_bits: int) -> int:
         """Bits of a signed result for weights of ``weight_bits``.

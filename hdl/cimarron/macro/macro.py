@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..config import MacroConfig
 from .adder_tree import AdderTree
 from .array import BitCellArray
+from .back_ends import adder_tree
 from .column_group import ColumnGroup
 from .format import FormatLayout, top_columns
 from .input_driver import InputDriver
@@ -67,8 +68,8 @@ class Macro(wiring.Component):
         m.submodules.driver = driver = InputDriver(config)
         m.submodules.write_port = write_port = WritePort(config)
         m.submodules.array = array = BitCellArray(config)
-        m.submodules.tree = tree = AdderTree(rows=config.rows, words=config.words, bits=config.cell_bits)
-        m.submodules.counter = counter = AdderTree(rows=config.rows, words=1, bits=1)
+        m.submodules.tree = tree = adder_tree(config, words=config.words, bits=config.cell_bits)
+        m.submodules.counter = counter = adder_tree(config, words=1, bits=1)
         m.submodules.input_sum = input_sum = ShiftAccumulator(config.count_bits + 1, config.input_sum_bits)
         groups = [ColumnGroup(config) for _ in range(config.groups)]
         for index, group in enumerate(groups):
