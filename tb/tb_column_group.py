@@ -13,16 +13,19 @@ from cocotb.triggers import RisingEdge
 
 CONFIG = MacroConfig(**json.loads(os.environ["MACRO"])) if "MACRO" in os.environ else PRESETS["tiny"].engine.macro
 COLUMNS = range(CONFIG.group_words)
+PLANES = range(CONFIG.planes_per_cycle)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What goes into the group with one step."""
+    """What goes into the group with one step: planes side by side, of one row group."""
 
     first: int
     negative: int
-    sums: tuple[int, ...]
-    count: int
+    shift: int
+    place: int
+    sums: tuple[tuple[int, ...], ...]
+    counts: tuple[int, ...]
     tops: int
 
 
@@ -39,11 +42,17 @@ class Model:
     def fuse(self, width: int) -> list[int]:
         """Results of the planes so far, by place value instead of Horner's rule."""
         totals = [0 for _ in COLUMNS]
-        for place, plane in enumerate(reversed(self.planes)):
-            weight = -(2**place) if plane.negative else 2**place
-            for column in COLUMNS:
-                excess = plane.count * 2 ** (CONFIG.cell_bits - 1) if plane.tops >> column & 1 else 0
-                totals[column] += weight * (plane.sums[column] - excess)
+        shifts = 0
+        for plane in reversed(self.planes):
+            place = plane.place if CONFIG.plane_skipping else shifts
+            shifts += plane.shift
+            for p in PLANES:
+                weight = 2 ** (place * CONFIG.planes_per_cycle + p)
+                if plane.negative and p == PLANES[-1]:
+                    weight = -weight
+                for column in COLUMNS:
+                    excess = plane.counts[p] * 2 ** (CONFIG.cell_bits - 1) if plane.tops >> column & 1 else 0
+                    totals[column] += weight * (plane.sums[p][column] - excess)
         reach = 2**width
         return [
             sum(totals[column + high] << high * CONFIG.cell_bits for high in range(reach)) if column % reach == 0 else 0
@@ -62,7 +71,9 @@ class Driver:
     def _idle(self) -> None:
         dut, rng = self.dut, self.rng
         dut.step.value = dut.capture.value = 0
-        for pin in (dut.first, dut.negative, dut.count, dut.tops, dut.width, *(dut[f"sums__{c}"] for c in COLUMNS)):
+        counts = [dut[f"count__{p}"] for p in PLANES]
+        sums = [dut[f"sums__{p}__{column}"] for p in PLANES for column in COLUMNS]
+        for pin in (dut.first, dut.negative, dut.shift, dut.tops, dut.width, dut.place, *counts, *sums):
             pin.value = rng.getrandbits(len(pin))
 
     async def _gap(self) -> None:
@@ -76,10 +87,12 @@ class Driver:
         for index, plane in enumerate(planes):
             await self._gap()
             self._idle()
-            for name in ("first", "negative", "count", "tops"):
+            for name in ("first", "negative", "shift", "place", "tops"):
                 dut[name].value = getattr(plane, name)
-            for column in COLUMNS:
-                dut[f"sums__{column}"].value = plane.sums[column]
+            for p in PLANES:
+                dut[f"count__{p}"].value = plane.counts[p]
+                for column in COLUMNS:
+                    dut[f"sums__{p}__{column}"].value = plane.sums[p][column]
             dut.step.value = 1
             if index == 0 and previous is not None:
                 dut.capture.value = 1
@@ -118,21 +131,31 @@ class Checker:
                 self.expected.append(self.model.fuse(int(dut.width.value)))
                 self.captured += 1
             if dut.step.value == 1:
-                names = ("first", "negative", "count", "tops")
-                pins = {name: int(dut[name].value) for name in names}
-                self.model.step(Plane(sums=tuple(int(dut[f"sums__{column}"].value) for column in COLUMNS), **pins))
+                pins = {name: int(dut[name].value) for name in ("first", "negative", "shift", "place", "tops")}
+                sums = tuple(tuple(int(dut[f"sums__{p}__{column}"].value) for column in COLUMNS) for p in PLANES)
+                counts = tuple(int(dut[f"count__{p}"].value) for p in PLANES)
+                self.model.step(Plane(sums=sums, counts=counts, **pins))
 
 
 def operation(rng: Random, width: int, bits: int, *, extreme: bool) -> list[Plane]:
-    """Planes of one operation whose sums are possible: at most ``count`` rows of full cells."""
+    """Planes of one operation whose sums are possible: at most as many rows of full cells as there are ones.
+
+    With plane skipping, some are missing and the others come in any order.
+    """
     signed_x, signed_w = rng.randrange(2), rng.randrange(2)
     tops = sum(1 << column for column in COLUMNS if signed_w and (column + 1) % 2**width == 0)
+    top = -(-bits // CONFIG.planes_per_cycle) - 1
+    steps = [(place, group) for place in range(top, -1, -1) for group in range(CONFIG.row_groups)]
+    if CONFIG.plane_skipping:
+        steps = rng.sample(steps, rng.randint(1, len(steps)))
     planes = []
-    for index in range(bits):
-        count = CONFIG.rows if extreme else rng.randint(0, CONFIG.rows)
-        largest = count * (2**CONFIG.cell_bits - 1)
-        sums = tuple(rng.choice((0, largest)) if extreme else rng.randint(0, largest) for _ in COLUMNS)
-        planes.append(Plane(index == 0, index == 0 and signed_x, sums, count, tops))
+    for index, (place, group) in enumerate(steps):
+        counts = [CONFIG.group_rows if extreme else rng.randint(0, CONFIG.group_rows) for _ in PLANES]
+        largest = [count * (2**CONFIG.cell_bits - 1) for count in counts]
+        sums = tuple(tuple(rng.choice((0, n)) if extreme else rng.randint(0, n) for _ in COLUMNS) for n in largest)
+        pin = place if CONFIG.plane_skipping else rng.randrange(2)
+        negative = place == top and signed_x
+        planes.append(Plane(index == 0, negative, group == 0, pin, sums, tuple(counts), tops))
     return planes
 
 

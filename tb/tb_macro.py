@@ -12,7 +12,7 @@ from cimarron.macro.ports import OperationLayout, WriteLayout
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from cocotb.types import LogicArray
-from tblib.macro import MacroScoreboard, operation_payload, random_integers, row_payload
+from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payload
 from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
 
 CONFIG = MacroConfig(**json.loads(os.environ["MACRO"])) if "MACRO" in os.environ else PRESETS["tiny"].engine.macro
@@ -80,7 +80,7 @@ class Environment:
         bits, signed = int(self.rng.integers(1, CONFIG.max_act_bits + 1)), bool(self.rng.integers(2))
         x = random_integers(self.rng, bits, signed, CONFIG.rows)
         self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed))
-        return bits
+        return occupied_cycles(CONFIG, x, bits, signed)
 
     async def until(self, monitor: int, transfers: int, limit: int = 50_000) -> None:
         """Wait for that many transfers on stream 0 (writes), 1 (operations) or 2 (results)."""

@@ -27,10 +27,11 @@ def accumulate(
                 ctx.set(dut.step, 1)
                 ctx.set(dut.first, index == 0)
                 ctx.set(dut.negative, index == 0 and negative)
-                ctx.set(dut.count, count)
+                ctx.set(dut.shift, 1)
+                ctx.set(dut.count[0], count)
                 ctx.set(dut.tops, tops)
                 for column, value in enumerate(plane):
-                    ctx.set(dut.sums[column], value)
+                    ctx.set(dut.sums[0][column], value)
                 await ctx.tick()
             ctx.set(dut.step, 0)
             ctx.set(dut.capture, 1)
@@ -92,8 +93,13 @@ def test_latency_adds_up():
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize(
     "config",
-    [MacroConfig(rows=64, words=8), MacroConfig(rows=9, words=16, cell_bits=1, max_weight_bits=16)],
-    ids=["4b-to-8b", "1b-to-16b"],
+    [
+        MacroConfig(rows=64, words=8),
+        MacroConfig(rows=9, words=16, cell_bits=1, max_weight_bits=16),
+        MacroConfig(rows=64, words=8, planes_per_cycle=4, row_groups=2, max_act_bits=8),
+        MacroConfig(rows=64, words=8, planes_per_cycle=2, row_groups=2, plane_skipping=True),
+    ],
+    ids=["4b-to-8b", "1b-to-16b", "dial", "skip"],
 )
 def test_column_group_bench(config, simulator, tmp_path):
     source = write_verilog(ColumnGroup(config), tmp_path, "column_group")

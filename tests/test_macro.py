@@ -15,7 +15,7 @@ from cimarron.macro.ports import OperationLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from tblib.macro import MacroScoreboard, operation_payload, random_integers, row_payload
+from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payload
 
 GEOMETRIES = [
     MacroConfig(rows=2, words=4, cell_bits=1, max_weight_bits=4, weight_sets=1),
@@ -33,12 +33,24 @@ GEOMETRIES = [
     MacroConfig(rows=9, words=4, cell_bits=2, max_weight_bits=4, max_act_bits=4, target="ecp5"),
 ]
 SMALL = MacroConfig(rows=8, words=4)
+#: Settings of the dial; 5 and 6 activation bits do not fill the last group of planes.
+DIALS = [
+    MacroConfig(rows=4, words=2, planes_per_cycle=2),
+    MacroConfig(rows=4, words=4, cell_bits=2, planes_per_cycle=4, max_act_bits=6),
+    MacroConfig(rows=4, words=2, planes_per_cycle=8),
+    MacroConfig(rows=6, words=2, row_groups=3),
+    MacroConfig(rows=4, words=8, cell_bits=1, row_groups=4, planes_per_cycle=2, max_act_bits=5),
+    MacroConfig(rows=4, words=2, plane_skipping=True),
+    MacroConfig(rows=6, words=4, cell_bits=2, row_groups=2, planes_per_cycle=2, max_act_bits=7, plane_skipping=True),
+    MacroConfig(rows=4, words=2, planes_per_cycle=4, max_act_bits=5, plane_skipping=True),
+    MacroConfig(rows=3, words=2, row_groups=3, planes_per_cycle=8, max_act_bits=16, plane_skipping=True),
+]
 
 
 def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
-    adder = config.adder_for(config.cell_bits)
-    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{adder}"
+    dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups{'-skip' if config.plane_skipping else ''}"
+    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{config.adder}-{dial}"
 
 
 class Session:
@@ -159,7 +171,7 @@ def vectors(rng: np.random.Generator, config: MacroConfig, bits: int, signed: bo
     return [*full, one_row, random_integers(rng, bits, signed, config.rows)]
 
 
-@pytest.mark.parametrize("config", GEOMETRIES, ids=name)
+@pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS], ids=name)
 def test_every_format_is_exact(config):
     rng = np.random.default_rng(7)
 
@@ -209,8 +221,62 @@ def test_operations_follow_one_another_without_a_bubble():
     assert session.planes == list(range(session.taken[0] + 1, session.taken[0] + 1 + sum(widths)))
 
 
+@pytest.mark.parametrize("config", DIALS, ids=name)
+def test_every_setting_of_the_dial_takes_its_declared_cycles(config):
+    rng = np.random.default_rng(5)
+    cycles = []
+
+    async def script(session):
+        session.write(0, random_integers(rng, 8, True, (config.rows, config.outputs(8))), 8, True)
+        await session.drain()
+        for bits in range(1, config.max_act_bits + 1):
+            for signed in (False, True):
+                # Numbers of every length, so that planes are missing at either end and between.
+                short = int(rng.integers(1, bits + 1))
+                some = random_integers(rng, short, signed, config.rows) << bits - short >> int(rng.integers(bits))
+                for x in [*vectors(rng, config, bits, signed), np.zeros(config.rows, np.int64), some]:
+                    session.operate(0, x, bits, signed)
+                    cycles.append(occupied_cycles(config, x, bits, signed))
+
+    session = simulate(config, script)
+    assert np.diff(session.taken).tolist() == cycles[:-1]
+    assert [out - into for into, out in zip(session.taken, session.answered, strict=True)] == [
+        Macro.latency + count - 1 for count in cycles
+    ]
+    assert session.planes == list(range(session.taken[0] + 1, session.taken[0] + 1 + sum(cycles)))
+
+
+@pytest.mark.parametrize(
+    ("x", "signed", "cycles"),
+    [
+        ([0, 0, 0, 0], True, 1),
+        ([-1, 0, 0, 0], True, 1),
+        ([-2, 1, 0, 0], True, 2),
+        ([-128, 0, 0, 0], True, 1),
+        ([5, 5, 0, 0], True, 2),
+        ([-3, 4, 0, 0], True, 3),
+        # Blocks of two rows are as short as their own numbers.
+        ([-3, 4, 0, 0], False, 7),
+        ([-3, 4, 0, -1], True, 4),
+        ([0, 0, 0, -128], True, 1),
+        ([1, 0, 0, -128], True, 2),
+    ],
+)
+def test_planes_that_contribute_nothing_cost_no_cycle(x, signed, cycles):
+    config = MacroConfig(rows=4, words=2, row_groups=2, plane_skipping=True)
+    array = np.array(x) if signed else np.array(x) & 255
+
+    async def script(session):
+        session.write(0, np.full((4, 1), -100), 8, True)
+        await session.drain()
+        session.operate(0, array, 8, signed)
+
+    session = simulate(config, script)
+    assert len(session.planes) == cycles
+
+
 @pytest.mark.parametrize("stall", [0.2, 0.5, 0.9])
-@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL], ids=name)
+@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6]], ids=name)
 def test_stalls_lose_and_repeat_nothing(config, stall):
     rng = np.random.default_rng(11)
 
@@ -224,7 +290,7 @@ def test_stalls_lose_and_repeat_nothing(config, stall):
             while session.writes:
                 await session.cycle()
             for _ in range(4):
-                act_bits, act_signed = int(rng.integers(1, 9)), bool(rng.integers(2))
+                act_bits, act_signed = int(rng.integers(1, config.max_act_bits + 1)), bool(rng.integers(2))
                 session.operate(
                     weight_set, random_integers(rng, act_bits, act_signed, config.rows), act_bits, act_signed
                 )
@@ -251,8 +317,9 @@ def test_a_stalled_result_stops_the_array_and_waits():
     assert len(simulate(SMALL, script).answered) == 8
 
 
-def test_impossible_operations_are_answered_in_order_with_an_error():
-    config = MacroConfig(rows=3, words=4, weight_sets=3)
+@pytest.mark.parametrize("dial", [{}, {"planes_per_cycle": 2}, {"row_groups": 3}, {"plane_skipping": True}], ids=str)
+def test_impossible_operations_are_answered_in_order_with_an_error(dial):
+    config = MacroConfig(rows=3, words=4, weight_sets=3, **dial)
     impossible = [(0, 0), (0, 9), (0, 15), (3, 8), (3, 0)]
 
     async def script(session):
@@ -263,9 +330,10 @@ def test_impossible_operations_are_answered_in_order_with_an_error():
             session.operate(weight_set, [255, 255, 255], bits, True)
 
     session = simulate(config, script)
-    # Three cycles each pair: two planes, then one cycle of error, which is no plane.
-    assert np.diff(session.answered).tolist() == [1, 2] * 4 + [1]
-    assert len(session.planes) == 2 * len(impossible)
+    # Each pair takes the planes of the possible operation, then one cycle of error, which is no plane.
+    cycles = occupied_cycles(config, np.array([1, 2, 3]), 2, False)
+    assert np.diff(session.answered).tolist() == [1, cycles] * 4 + [1]
+    assert len(session.planes) == cycles * len(impossible)
 
 
 def test_writes_that_do_not_exist_are_dropped_and_reported():
@@ -391,6 +459,8 @@ def test_reference_refuses_what_it_cannot_answer():
 COSIM_GEOMETRIES = [
     MacroConfig(rows=16, words=8),
     MacroConfig(rows=5, words=8, cell_bits=2, max_weight_bits=16, weight_sets=3),
+    MacroConfig(rows=12, words=8, planes_per_cycle=2, row_groups=3),
+    MacroConfig(rows=8, words=8, cell_bits=2, planes_per_cycle=2, row_groups=2, max_act_bits=7, plane_skipping=True),
 ]
 
 

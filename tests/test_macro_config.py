@@ -47,6 +47,20 @@ def test_column_holds_every_sum(rows, cell_bits, column_bits):
     assert MacroConfig(rows=rows, cell_bits=cell_bits).column_bits == column_bits
 
 
+@pytest.mark.parametrize(
+    ("dial", "cycles"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ({"planes_per_cycle": 2}, [1, 1, 2, 2, 3, 3, 4, 4]),
+        ({"planes_per_cycle": 4, "row_groups": 8}, [8, 8, 8, 8, 16, 16, 16, 16]),
+        ({"planes_per_cycle": 8, "row_groups": 2}, [2] * 8),
+    ],
+)
+def test_operations_occupy_the_array_for_their_planes_times_row_groups(dial, cycles):
+    config = MacroConfig(**dial)
+    assert [config.operation_cycles(act_bits) for act_bits in range(1, 9)] == cycles
+
+
 def test_geometry_of_the_default():
     config = MacroConfig(rows=64, words=32, cell_bits=4, max_weight_bits=16)
     assert config.weight_widths == (4, 8, 16)
@@ -66,6 +80,16 @@ def test_geometry_of_the_default():
         ({"words": 0}, "macro.words must be an integer from 1 to 1024, not 0"),
         ({"weight_sets": 17}, "macro.weight_sets must be an integer from 1 to 16, not 17"),
         ({"max_act_bits": 0}, "macro.max_act_bits must be an integer from 1 to 16, not 0"),
+        ({"planes_per_cycle": 0}, "macro.planes_per_cycle must be an integer from 1 to 8, not 0"),
+        ({"planes_per_cycle": 3}, "macro.planes_per_cycle must be a power of two, not 3"),
+        (
+            {"planes_per_cycle": 8, "max_act_bits": 4},
+            "macro.planes_per_cycle must be at most 4, which already takes the 4 planes of max_act_bits in one cycle,"
+            " not 8",
+        ),
+        ({"row_groups": 65}, "macro.row_groups must be an integer from 1 to 64, not 65"),
+        ({"row_groups": 3}, "macro.row_groups must divide rows 64, not 3"),
+        ({"plane_skipping": 1}, "macro.plane_skipping must be True or False, not 1"),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
         ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),

@@ -27,6 +27,11 @@ def _check_int(owner: str, name: str, value: object, low: int, high: int) -> Non
         raise ConfigError(f"{owner}.{name} must be an integer from {low} to {high}, not {value!r}")
 
 
+def _check_bool(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{owner}.{name} must be True or False, not {value!r}")
+
+
 def _check_power_of_two(owner: str, name: str, value: int) -> None:
     if value & (value - 1):
         raise ConfigError(f"{owner}.{name} must be a power of two, not {value}")
@@ -55,7 +60,13 @@ class MacroConfig:
     max_weight_bits : int
         Widest fused weight: ``cell_bits`` times a power of two, at most 16.
     max_act_bits : int
-        Widest activation, 1 to 16; an operation takes one cycle per activation bit.
+        Widest activation, 1 to 16.
+    planes_per_cycle : int
+        Bit planes that go through the array side by side: 1 is bit-serial; 2, 4 or 8 need as many adder trees.
+    row_groups : int
+        Blocks of ``rows / row_groups`` neighbouring rows that share an adder tree in turn.
+    plane_skipping : bool
+        Whether planes that contribute nothing are left out, at the price of a shifter per accumulator.
     adder : str
         Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
     target : str
@@ -68,6 +79,9 @@ class MacroConfig:
     weight_sets: int = 2
     max_weight_bits: int = 8
     max_act_bits: int = 8
+    planes_per_cycle: int = 1
+    row_groups: int = 1
+    plane_skipping: bool = False
     adder: str = "auto"
     target: str = "asic"
 
@@ -87,6 +101,21 @@ class MacroConfig:
                 f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
                 f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
             )
+        self._check_dial()
+
+    def _check_dial(self) -> None:
+        planes = self.planes_per_cycle
+        _check_int("macro", "planes_per_cycle", planes, 1, 8)
+        _check_power_of_two("macro", "planes_per_cycle", planes)
+        if planes > 1 and planes // 2 >= self.max_act_bits:
+            raise ConfigError(
+                f"macro.planes_per_cycle must be at most {planes // 2}, which already takes the {self.max_act_bits}"
+                f" planes of max_act_bits in one cycle, not {planes}"
+            )
+        _check_int("macro", "row_groups", self.row_groups, 1, 64)
+        if self.rows % self.row_groups:
+            raise ConfigError(f"macro.row_groups must divide rows {self.rows}, not {self.row_groups}")
+        _check_bool("macro", "plane_skipping", self.plane_skipping)
 
     @property
     def group_words(self) -> int:
@@ -117,14 +146,33 @@ class MacroConfig:
         return tuple(widths)
 
     @property
+    def group_rows(self) -> int:
+        """Rows that go through the adder tree together."""
+        return self.rows // self.row_groups
+
+    @property
+    def plane_groups(self) -> int:
+        """Groups of ``planes_per_cycle`` planes that the widest activation has; the top one may be padded."""
+        return -(-self.max_act_bits // self.planes_per_cycle)
+
+    @property
+    def accumulator_places(self) -> int:
+        """Places that sums are added at: 1, Horner's rule, unless planes may be missing."""
+        return self.plane_groups if self.plane_skipping else 1
+
+    def operation_cycles(self, act_bits: int) -> int:
+        """Cycles for which an operation of ``act_bits`` occupies the array; the most, if planes are skipped."""
+        return -(-act_bits // self.planes_per_cycle) * self.row_groups
+
+    @property
     def count_bits(self) -> int:
-        """Bits of the number of ones in a plane: 0 to ``rows``."""
-        return self.rows.bit_length()
+        """Bits of the number of ones in a plane of one row group: 0 to ``group_rows``."""
+        return self.group_rows.bit_length()
 
     @property
     def column_bits(self) -> int:
-        """Bits of one column's unsigned sum for one plane: 0 to ``rows * (2**cell_bits - 1)``."""
-        return (self.rows * (2**self.cell_bits - 1)).bit_length()
+        """Bits of one column's unsigned sum for one plane and row group: 0 to ``group_rows * (2**cell_bits - 1)``."""
+        return (self.group_rows * (2**self.cell_bits - 1)).bit_length()
 
     def adder_for(self, bits: int) -> str:
         """Back-end that adds numbers of ``bits`` each: carry chains pay on FPGAs, and from three bits on directly."""

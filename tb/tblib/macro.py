@@ -1,5 +1,6 @@
 """What a bench needs to talk to the macro, and to know what it must answer."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ __all__ = [
     "MacroModel",
     "MacroScoreboard",
     "Result",
+    "occupied_cycles",
     "operation_payload",
     "pack_row",
     "random_integers",
@@ -74,6 +76,32 @@ def operation_payload(
     mask = (1 << config.max_act_bits) - 1
     fields = {"x": [int(value) & mask for value in x], "bits": bits, "signed": signed, "set": weight_set}
     return OperationLayout(config).const(fields).as_bits()
+
+
+def occupied_cycles(config: MacroConfig, x: NDArray[np.int64], bits: int, signed: bool) -> int:
+    """Cycles of an operation, from the meaning of the numbers instead of from their planes.
+
+    Parameters
+    ----------
+    config : MacroConfig
+    x : int64 array, shape (rows,)
+        Activations, in the range of the format.
+    bits, signed : int, bool
+        The format.
+    """
+    step = config.planes_per_cycle
+    if not config.plane_skipping:
+        return math.ceil(bits / step) * config.row_groups
+    cycles = 0
+    for block in np.split(x, config.row_groups):
+        # n groups of planes reach from -2**(n * step - 1) to 2**(n * step - 1) - 1 in two's complement.
+        groups = next(
+            n
+            for n in range(1, bits + 1)
+            if block.max() < 2 ** (n * step - signed) and (not signed or block.min() >= -(2 ** (n * step - 1)))
+        )
+        cycles += sum(any(int(value) >> n * step & 2**step - 1 for value in block) for n in range(groups))
+    return max(1, cycles)
 
 
 @dataclass(frozen=True)

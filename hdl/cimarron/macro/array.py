@@ -11,7 +11,7 @@ __all__ = ["BitCellArray"]
 
 
 class BitCellArray(wiring.Component):
-    """Weight sets in flip-flops, and the one-bit products of the selected set with a bit plane.
+    """Weight sets in flip-flops, and the one-bit products of the selected rows and set with bit planes.
 
     Reading is combinational and free; a row of one set is written per cycle. Cells have no reset: a row
     that was never written contributes nothing as long as its activation is zero.
@@ -28,10 +28,13 @@ class BitCellArray(wiring.Component):
         Bit s of ``enable`` writes ``data`` to row ``row`` of set s at the end of this cycle.
     set : In
         The set that multiplies.
-    x : In(rows)
-        The bit plane, one bit per row.
-    products : Out(rows * row_bits)
-        Row after row in the order of the array, 0 where ``x`` is 0.
+    row_group : In
+        The rows that multiply.
+    x : In(group_rows * planes_per_cycle)
+        Bit planes side by side, one bit per row of the row group.
+    products : Out(group_rows * planes_per_cycle * row_bits)
+        Row after row, 0 where ``x`` is 0: bit k of column j times plane p at
+        ``(k * planes_per_cycle + p) * words + j`` of a row.
     """
 
     def __init__(self, config: MacroConfig):
@@ -42,29 +45,38 @@ class BitCellArray(wiring.Component):
                 "row": In(range(config.rows)),
                 "data": In(config.row_bits),
                 "set": In(OperationLayout(config)["set"].shape),
-                "x": In(config.rows),
-                "products": Out(config.rows * config.row_bits),
+                "row_group": In(range(max(2, config.row_groups))),
+                "x": In(config.group_rows * config.planes_per_cycle),
+                "products": Out(config.group_rows * config.planes_per_cycle * config.row_bits),
             }
         )
 
-    def _selected(self, stored: list[Value]) -> Value:
-        """The row of the set that multiplies, through a balanced tree of multiplexers."""
-        for bit in self.set:
+    @staticmethod
+    def _selected(stored: list[Value], index: Value) -> Value:
+        """One of several rows, through a balanced tree of multiplexers."""
+        for bit in index:
             pairs = [stored[i : i + 2] for i in range(0, len(stored), 2)]
             stored = [Mux(bit, pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
         return stored[0]
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        products = []
-        for row in range(self.config.rows):
+        config = self.config
+        rows = []
+        for row in range(config.rows):
             addressed = Signal(name=f"addressed_{row}")
             m.d.comb += addressed.eq(self.row == row)
             stored = []
-            for weight_set in range(self.config.weight_sets):
-                cells = Signal(self.config.row_bits, name=f"set_{weight_set}_row_{row}", reset_less=True)
+            for weight_set in range(config.weight_sets):
+                cells = Signal(config.row_bits, name=f"set_{weight_set}_row_{row}", reset_less=True)
                 m.d.sync += cells.eq(Mux(self.enable[weight_set] & addressed, self.data, cells))
                 stored.append(cells)
-            products.append(self._selected(stored) & self.x[row].replicate(self.config.row_bits))
+            rows.append(self._selected(stored, self.set))
+        products = []
+        for row in range(config.group_rows):
+            blocks = rows[row :: config.group_rows]
+            cells = self._selected(blocks, self.row_group)
+            planes = [x.replicate(config.row_bits) & cells for x in self.x[row :: config.group_rows]]
+            products += [plane.word_select(k, config.words) for k in range(config.cell_bits) for plane in planes]
         m.d.comb += self.products.eq(Cat(products))
         return m

@@ -16,5 +16,5 @@ BACK_ENDS: dict[str, type[AdderTree]] = {
 
 
 def adder_tree(config: MacroConfig, *, words: int, bits: int) -> AdderTree:
-    """The tree that adds ``bits``-wide numbers from all rows in the configured back-end."""
-    return BACK_ENDS[config.adder_for(bits)](rows=config.rows, words=words, bits=bits)
+    """The tree that adds ``bits``-wide numbers from a row group in the configured back-end."""
+    return BACK_ENDS[config.adder_for(bits)](rows=config.group_rows, words=words, bits=bits)

@@ -1,6 +1,6 @@
 """Columns that fuse into wider weights."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,13 +26,13 @@ class ColumnGroup(wiring.Component):
     Members
     -------
     step : In(1)
-        A plane is accumulated at the end of this cycle.
-    first, negative : In(1)
-        The plane is an operation's first; it is the sign plane.
-    sums : In(column_bits).array(group_words)
-        The plane's sum in each column.
-    count : In(count_bits)
-        Ones in the plane.
+        Planes are accumulated at the end of this cycle.
+    first, negative, shift, place : In
+        As in `ShiftAccumulator`.
+    sums : In(column_bits).array(planes_per_cycle, group_words)
+        Each plane's sum in each column.
+    count : In(count_bits).array(planes_per_cycle)
+        Ones in each plane.
     tops : In(group_words)
         Columns that hold the top cell of a signed weight.
     capture : In(1)
@@ -52,8 +52,10 @@ class ColumnGroup(wiring.Component):
                 "step": In(1),
                 "first": In(1),
                 "negative": In(1),
-                "sums": In(config.column_bits).array(config.group_words),
-                "count": In(config.count_bits),
+                "shift": In(1),
+                "place": In(range(max(2, config.accumulator_places))),
+                "sums": In(config.column_bits).array(config.planes_per_cycle, config.group_words),
+                "count": In(config.count_bits).array(config.planes_per_cycle),
                 "tops": In(config.group_words),
                 "capture": In(1),
                 "width": In(WriteLayout(config)["width"].shape),
@@ -77,15 +79,22 @@ class ColumnGroup(wiring.Component):
         config = self.config
         totals = []
         for column in range(config.group_words):
-            accumulator = ShiftAccumulator(config.column_bits + 1, config.result_bits_for(config.cell_bits))
+            accumulator = ShiftAccumulator(
+                config.column_bits + 1,
+                config.result_bits_for(config.cell_bits),
+                config.planes_per_cycle,
+                config.accumulator_places,
+            )
             m.submodules[f"column_{column}"] = accumulator
-            excess = Signal(config.count_bits, name=f"excess_{column}")
+            for i, sums, count in zip(accumulator.i, self.sums, self.count, strict=True):
+                excess = Mux(self.tops[column], count, 0)
+                m.d.comb += i.eq(sums[column] - (excess << config.cell_bits - 1))
             m.d.comb += [
-                excess.eq(Mux(self.tops[column], self.count, 0)),
-                accumulator.i.eq(self.sums[column] - (excess << config.cell_bits - 1)),
                 accumulator.step.eq(self.step),
                 accumulator.first.eq(self.first),
                 accumulator.negative.eq(self.negative),
+                accumulator.shift.eq(self.shift),
+                accumulator.place.eq(self.place),
             ]
             totals.append(accumulator.acc)
         with m.If(self.capture):

@@ -1,7 +1,7 @@
 """The compute-in-memory macro."""
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import MacroConfig
@@ -22,10 +22,10 @@ class Macro(wiring.Component):
     """Digital compute-in-memory: ``y[j] = sum(x[i] * w[i, j])``, exactly.
 
     Input driver, bit cells, adder trees, sum register, accumulators, result register. An operation of b-bit activations
-    takes b cycles and operations follow one another without a bubble; from the transfer on ``i_stream`` to
-    ``o_stream.valid`` it is ``latency + b - 1`` cycles. Each stage moves on as soon as the next one can take what it
-    holds, so a stalled ``o_stream`` stops the array without losing anything. Weights are written at one
-    row per cycle while another set computes.
+    takes c = ``config.operation_cycles(b)`` cycles, or fewer with plane skipping, and operations follow one another
+    without a bubble; from the transfer on ``i_stream`` to ``o_stream.valid`` it is ``latency + c - 1`` cycles. Each
+    stage moves on as soon as the next one can take what it holds, so a stalled ``o_stream`` stops the array without
+    losing anything. Weights are written at one row per cycle while another set computes.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class Macro(wiring.Component):
     o_stream : Out(stream.Signature(ResultLayout(config)))
         One result per operation, in order.
     plane : Out(1)
-        High in each cycle in which a bit plane goes through the array.
+        High in each cycle in which bit planes go through the array.
     write_error : Out(1)
         Pulses in the cycle after a write to a row, set or width that does not exist, which was dropped.
     computing : Out(weight_sets)
         Bit s is high while a plane in the array reads set s.
     """
 
-    #: Cycles from an operation of one bit to its result: driver, sum register, accumulator, result register.
+    #: Cycles from an operation of one cycle to its result: driver, sum register, accumulator, result register.
     latency = InputDriver.latency + AdderTree.latency + 1 + ColumnGroup.latency
 
     def __init__(self, config: MacroConfig):
@@ -65,12 +65,16 @@ class Macro(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
+        # Planes that go through the array side by side are so many times more columns to the trees.
+        columns = config.words * config.planes_per_cycle
         m.submodules.driver = driver = InputDriver(config)
         m.submodules.write_port = write_port = WritePort(config)
         m.submodules.array = array = BitCellArray(config)
-        m.submodules.tree = tree = adder_tree(config, words=config.words, bits=config.cell_bits)
-        m.submodules.counter = counter = adder_tree(config, words=1, bits=1)
-        m.submodules.input_sum = input_sum = ShiftAccumulator(config.count_bits + 1, config.input_sum_bits)
+        m.submodules.tree = tree = adder_tree(config, words=columns, bits=config.cell_bits)
+        m.submodules.counter = counter = adder_tree(config, words=config.planes_per_cycle, bits=1)
+        m.submodules.input_sum = input_sum = ShiftAccumulator(
+            config.count_bits + 1, config.input_sum_bits, config.planes_per_cycle, config.accumulator_places
+        )
         groups = [ColumnGroup(config) for _ in range(config.groups)]
         for index, group in enumerate(groups):
             m.submodules[f"group_{index}"] = group
@@ -79,9 +83,10 @@ class Macro(wiring.Component):
         connect(m, flipped(self.write), write_port.i_stream)
 
         plane = driver.o_stream.payload
-        sums = Signal(config.words * config.column_bits)
-        count = Signal(config.count_bits)
+        sums = Signal(columns * config.column_bits)
+        count = Signal(data.ArrayLayout(config.count_bits, config.planes_per_cycle))
         first, last, negative, error = Signal(), Signal(), Signal(), Signal()
+        shift, place = Signal(), Signal.like(input_sum.place)
         sums_format = Signal(FormatLayout(config))
         sums_valid, totals_valid = Signal(), Signal()
         totals_error = Signal()
@@ -105,9 +110,10 @@ class Macro(wiring.Component):
             array.row.eq(write_port.row),
             array.data.eq(write_port.data),
             array.set.eq(plane.set),
+            array.row_group.eq(plane.row_group),
             array.x.eq(plane.x),
             tree.i.eq(array.products),
-            counter.i.eq(plane.x),
+            counter.i.eq(Cat(plane.x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
 
         # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
@@ -116,11 +122,13 @@ class Macro(wiring.Component):
         with m.If(take_plane):
             m.d.sync += [
                 sums_valid.eq(1),
-                sums.eq(Cat(tree.o[column :: config.words] for column in range(config.words))),
-                count.eq(counter.o),
+                sums.eq(Cat(tree.o[column::columns] for column in range(columns))),
+                count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle))),
                 first.eq(plane.first),
                 last.eq(plane.last),
                 negative.eq(plane.negative),
+                shift.eq(plane.shift),
+                place.eq(plane.place),
                 error.eq(plane.error),
                 sums_format.eq(Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]),
             ]
@@ -132,24 +140,28 @@ class Macro(wiring.Component):
             input_sum.step.eq(step),
             input_sum.first.eq(first),
             input_sum.negative.eq(negative),
-            input_sum.i.eq(count),
+            input_sum.shift.eq(shift),
+            input_sum.place.eq(place),
         ]
+        m.d.comb += [input_sum.i[p].eq(count[p]) for p in range(config.planes_per_cycle)]
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.step.eq(step),
                 group.first.eq(first),
                 group.negative.eq(negative),
-                group.count.eq(count),
+                group.shift.eq(shift),
+                group.place.eq(place),
                 group.tops.eq(tops),
                 group.capture.eq(capture),
                 group.width.eq(totals_width),
             ]
-            for place in range(config.group_words):
-                column = index * config.group_words + place
-                m.d.comb += [
-                    group.sums[place].eq(sums.word_select(column, config.column_bits)),
-                    self.o_stream.payload.y[column].eq(group.y[place]),
-                ]
+            m.d.comb += [group.count[p].eq(count[p]) for p in range(config.planes_per_cycle)]
+            for cell in range(config.group_words):
+                column = index * config.group_words + cell
+                m.d.comb += self.o_stream.payload.y[column].eq(group.y[cell])
+                for p in range(config.planes_per_cycle):
+                    total = sums.word_select(p * config.words + column, config.column_bits)
+                    m.d.comb += group.sums[p][cell].eq(total)
 
         with m.If(capture):
             m.d.sync += totals_valid.eq(0)

@@ -3,8 +3,9 @@
 Four resources are busy for a number of cycles that follows from the job descriptors alone; they work side by side,
 so a layer takes at least the largest:
 
-- **compute**: macro operations times ``act_bits``. An operation is one output pixel, one row tile and one word tile;
-  it takes one cycle per activation bit.
+- **compute**: macro operations times `MacroConfig.operation_cycles`. An operation is one output pixel, one row tile and
+  one word tile. A macro that skips planes takes fewer cycles, as few as one: its bound is that one, for what an
+  operation takes depends on the data.
 - **weights**: beats of the memory port: ``param_beats`` per record and ``row_beats`` per row of a tile, once per job.
 - **activations**: reads of the activation buffer. A read delivers ``act_port_bytes`` neighbouring bytes at most, so an
   operation needs ``ceil(bytes / act_port_bytes)`` for each piece of a run that its row tile holds.
@@ -42,11 +43,11 @@ class Bound:
 
 
 def peak_macs(config: EngineConfig, act_bits: int, weight_bits: int) -> float:
-    """Multiply-accumulates per cycle with every row and column in use.
+    """Multiply-accumulates per cycle with every row and column in use, and no plane skipped.
 
     A layer's utilisation is ``macs / (cycles * peak_macs)``.
     """
-    return config.macro.rows * config.macro.outputs(weight_bits) / act_bits
+    return config.macro.rows * config.macro.outputs(weight_bits) / config.macro.operation_cycles(act_bits)
 
 
 def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
@@ -68,8 +69,9 @@ def mac_bound(layer: MacLayer, tiling: Tiling, config: EngineConfig) -> Bound:
     passes = layer.images * len(tiling.stripes)
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
     beats = layer.outputs * config.param_beats + tiling.word_tiles * layer.walk.depth * config.row_beats
+    cycles = 1 if config.macro.plane_skipping else config.macro.operation_cycles(layer.act_bits)
     return Bound(
-        compute=pixels * tiling.row_tiles * tiling.word_tiles * layer.act_bits,
+        compute=pixels * tiling.row_tiles * tiling.word_tiles * cycles,
         weights=passes * beats,
         activations=pixels * tiling.word_tiles * _reads(layer.walk, config.macro.rows, config.act_port_bytes),
         outputs=pixels * tiling.row_tiles * drains,
