@@ -1,0 +1,108 @@
+"""The macro's streams lose and repeat nothing, and move on."""
+
+from itertools import pairwise
+
+from amaranth.hdl import Array, Assert, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
+
+__all__ = ["MacroHandshake", "ones_in_vector"]
+
+#: Operations in the macro at once: driver, sum register, accumulator, result register.
+_IN_FLIGHT = 4
+
+
+def ones_in_vector(operation, config):
+    """Sum of the activations of an unsigned operation, from its bits."""
+    values = []
+    for row in range(config.rows):
+        for bit in range(config.max_act_bits):
+            values.append(Mux(operation.bits > bit, operation.x[row][bit] << bit, 0))
+    return sum(values)
+
+
+class MacroHandshake(wiring.Component):
+    """Any traffic on all three streams, stalled at any time, from reset to forever.
+
+    A queue beside the macro holds what each operation must answer in ``error`` and ``input_sum``. Every result must be
+    the oldest entry, which excludes lost, repeated and swapped ones; an offered result must wait unchanged; and while
+    results are taken, an operation must be taken and answered within the declared number of cycles. A write must wait
+    exactly while its set is computing.
+
+    Parameters
+    ----------
+    macro : Macro
+    """
+
+    def __init__(self, macro):
+        self.macro = macro
+        config = macro.config
+        super().__init__(
+            {
+                "write": In(stream.Signature(WriteLayout(config))),
+                "i_stream": In(stream.Signature(OperationLayout(config))),
+                "o_stream": Out(stream.Signature(ResultLayout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.macro = macro = self.macro
+        config = macro.config
+        for name in ("write", "i_stream", "o_stream"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(macro, name))
+
+        operation, result = self.i_stream.payload, self.o_stream.payload
+        taken = self.i_stream.valid & self.i_stream.ready
+        answered = self.o_stream.valid & self.o_stream.ready
+        exists = (operation.bits != 0) & (operation.bits <= config.max_act_bits) & (operation.set < config.weight_sets)
+        # Only unsigned operations are summed up here: signs are the business of the dot product's proof.
+        known = Signal(len(result.input_sum))
+        m.d.comb += known.eq(Mux(exists, ones_in_vector(operation, config), 0))
+        pending = [Signal(2 + len(known), name=f"pending_{index}") for index in range(_IN_FLIGHT)]
+        level = Signal(range(_IN_FLIGHT + 1))
+        entry = Signal(2 + len(known))
+        m.d.comb += entry.eq((known << 2) | (operation.signed << 1) | ~exists)
+
+        kept = Signal(range(_IN_FLIGHT + 1))
+        m.d.comb += kept.eq(level - answered)
+        with m.If(answered):
+            m.d.sync += [older.eq(newer) for older, newer in pairwise(pending)]
+        with m.If(taken):
+            with m.Switch(kept):
+                for index in range(_IN_FLIGHT):
+                    with m.Case(index):
+                        m.d.sync += pending[index].eq(entry)
+        m.d.sync += level.eq(kept + taken)
+
+        m.d.comb += Assert((level < _IN_FLIGHT) | answered | ~taken)
+        with m.If(self.o_stream.valid):
+            m.d.comb += [Assert(level != 0), Assert(result.error == pending[0][0])]
+            with m.If(~pending[0][1] | pending[0][0]):
+                m.d.comb += Assert(result.input_sum.as_unsigned() == pending[0][2:])
+
+        stalled = Signal()
+        offered = Signal.like(result)
+        m.d.sync += [stalled.eq(self.o_stream.valid & ~self.o_stream.ready), offered.eq(result)]
+        with m.If(stalled):
+            m.d.comb += [Assert(self.o_stream.valid), Assert(result.as_value() == offered.as_value())]
+
+        # One stall of the result may hold up whatever is behind it, so patience is counted between stalls.
+        patience = macro.latency + config.max_act_bits - 1
+        unanswered, refused = Signal(range(patience + 1)), Signal(range(patience + 1))
+        m.d.sync += [unanswered.eq(0), refused.eq(0)]
+        with m.If(self.o_stream.ready):
+            with m.If((level != 0) & ~self.o_stream.valid):
+                m.d.comb += Assert(unanswered != patience)
+                m.d.sync += unanswered.eq(unanswered + 1)
+            with m.If(self.i_stream.valid & ~self.i_stream.ready):
+                m.d.comb += Assert(refused != config.max_act_bits)
+                m.d.sync += refused.eq(refused + 1)
+
+        addressed = Array([*macro.computing, 0])[self.write.payload.set]
+        with m.If(self.write.payload.set < config.weight_sets):
+            m.d.comb += Assert(self.write.ready == ~addressed)
+        with m.Else():
+            m.d.comb += Assert(self.write.ready)
+        return m

@@ -1,0 +1,206 @@
+# amaranth: UnusedElaboratable=no
+"""Proofs for all inputs and all time, and for each a mutant that the same property must refute."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from cimarron.bus.arbiter import Arbiter
+from cimarron.bus.decoder import Decoder, Target
+from cimarron.bus.wishbone import Signature
+from cimarron.config import MacroConfig
+from cimarron.macro.back_ends import BACK_ENDS
+from cimarron.macro.macro import Macro
+from cimarron.soc.cfu import CfuAdapter
+from cimarron_sim.runner.yosys import Verdict, prove
+from formal.adder_tree import SumOfRows
+from formal.bus import ArbiterGrants, DecoderAnswers
+from formal.cfu_adapter import CommandOrder
+from formal.dot_product import DotProduct
+from formal.handshake import MacroHandshake
+from formal.idle_set import IdleSetWrites
+
+pytestmark = [pytest.mark.formal, pytest.mark.slow]
+
+#: Adds one wrong statement to an elaborated design; the last assignment wins.
+Fault = Callable[[Module, wiring.Component], object]
+
+
+def faulty(kind: type[wiring.Component], fault: Fault) -> type[wiring.Component]:
+    """The same component with a fault."""
+
+    class Mutant(kind):
+        def elaborate(self, platform):
+            m = super().elaborate(platform)
+            fault(m, self)
+            return m
+
+    return Mutant
+
+
+def check(request, genuine: wiring.Component, mutant: wiring.Component, *, bound: int | None = None) -> None:
+    """The property holds of the design, and fails of the mutant."""
+    folder = Path("build/formal") / request.node.name
+    assert prove(mutant, folder / "mutant", bound=bound) is Verdict.REFUTED, "the property does not see the fault"
+    assert prove(genuine, folder / "genuine", bound=bound) is Verdict.PROVED
+
+
+def loses_a_carry(m, tree):
+    """The top bit of the sum is lost."""
+    m.d.comb += tree.o[-1].eq(0)
+
+
+@pytest.mark.parametrize("geometry", [(2, 2, 1), (8, 2, 1), (16, 1, 1), (8, 1, 2), (5, 1, 4)], ids=str)
+@pytest.mark.parametrize("adder", BACK_ENDS)
+def test_adder_tree_is_the_sum_of_its_rows(request, adder, geometry):
+    def tree(kind):
+        rows, words, bits = geometry
+        return SumOfRows(kind(rows=rows, words=words, bits=bits))
+
+    check(request, tree(BACK_ENDS[adder]), tree(faulty(BACK_ENDS[adder], loses_a_carry)))
+
+
+def result_too_narrow(m, macro):
+    """The sign of the result is lost."""
+    m.d.comb += macro.o_stream.payload.y[0][-1].eq(0)
+
+
+def keeps_the_input_sum(m, macro):
+    """The activations of the operation before are summed, too."""
+    m.d.comb += m.submodules.input_sum.first.eq(0)
+
+
+def signed_weights_as_unsigned(m, macro):
+    """Weights are written as they are, and nothing is taken off for their offset."""
+    m.d.comb += m.submodules.write_port.i_stream.payload.signed.eq(0)
+
+
+DOT_PRODUCTS: dict[str, tuple[dict[str, Any], Fault]] = {
+    "cells-of-1-bit": (dict(rows=2, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=2), result_too_narrow),
+    "cells-of-2-bits": (
+        dict(rows=2, words=2, cell_bits=2, max_weight_bits=4, max_act_bits=2),
+        signed_weights_as_unsigned,
+    ),
+    "three-rows": (
+        dict(rows=3, words=1, cell_bits=2, max_weight_bits=2, max_act_bits=2, weight_sets=1),
+        keeps_the_input_sum,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DOT_PRODUCTS)
+def test_macro_computes_integer_dot_products_in_every_format(request, case):
+    parameters, fault = DOT_PRODUCTS[case]
+    config = MacroConfig(**parameters)
+    genuine, mutant = DotProduct(Macro(config)), DotProduct(faulty(Macro, fault)(config))
+    check(request, genuine, mutant, bound=genuine.cycles + 1)
+
+
+#: Small enough for all of its states, large enough for two sets, several planes and errors.
+TRAFFIC = MacroConfig(rows=2, words=1, cell_bits=1, max_weight_bits=1, weight_sets=2, max_act_bits=2)
+
+
+def drops_planes_of_a_stalled_array(m, macro):
+    """The driver goes on although the sum register is full."""
+    m.d.comb += m.submodules.driver.o_stream.ready.eq(1)
+
+
+def repeats_an_operation(m, macro):
+    """An operation seems refused although the driver takes it."""
+    with m.If(macro.o_stream.valid):
+        m.d.comb += macro.i_stream.ready.eq(0)
+
+
+def hangs_while_written(m, macro):
+    """Operations wait for writes, which may never end."""
+    with m.If(macro.write.valid):
+        m.d.comb += [macro.i_stream.ready.eq(0), m.submodules.driver.i_stream.valid.eq(0)]
+
+
+def writes_under_the_array(m, macro):
+    """Writes to the computing set do not wait."""
+    m.d.comb += m.submodules.write_port.computing.eq(0)
+
+
+@pytest.mark.parametrize(
+    "fault", [drops_planes_of_a_stalled_array, repeats_an_operation, hangs_while_written, writes_under_the_array]
+)
+def test_macro_never_drops_repeats_or_hangs(request, fault):
+    check(request, MacroHandshake(Macro(TRAFFIC)), MacroHandshake(faulty(Macro, fault)(TRAFFIC)))
+
+
+def computes_with_the_set_being_written(m, macro):
+    """The array reads the set that a write addresses."""
+    with m.If(macro.write.valid):
+        m.d.comb += m.submodules.array.set.eq(macro.write.payload.set)
+
+
+def waits_for_writes(m, macro):
+    """A write stops the array, whatever set it goes to."""
+    with m.If(macro.write.valid):
+        m.d.comb += m.submodules.driver.o_stream.ready.eq(0)
+
+
+@pytest.mark.parametrize("fault", [computes_with_the_set_being_written, waits_for_writes])
+def test_writing_an_idle_set_changes_nothing(request, fault):
+    def twins(kind):
+        return IdleSetWrites(kind(TRAFFIC), Macro(TRAFFIC))
+
+    check(request, twins(Macro), twins(faulty(Macro, fault)))
+
+
+def overtakes(m, adapter):
+    """A new command reaches the engine before those that wait."""
+    with m.If(adapter.cpu.request.valid):
+        m.d.comb += adapter.engine.request.payload.eq(adapter.cpu.request.payload)
+
+
+def test_custom_instructions_are_never_dropped_repeated_or_reordered(request):
+    check(request, CommandOrder(CfuAdapter()), CommandOrder(faulty(CfuAdapter, overtakes)()))
+
+
+def acknowledges_a_neighbour(m, arbiter):
+    """Initiator 1 hears every acknowledge."""
+    m.d.comb += arbiter.initiators[1].ack.eq(arbiter.bus.ack)
+
+
+def prefers_the_first(m, arbiter):
+    """Initiator 0 always wins."""
+    with m.If(arbiter.initiators[0].cyc):
+        m.d.comb += [arbiter.bus.cyc.eq(0), arbiter.initiators[1].ack.eq(0)]
+
+
+@pytest.mark.parametrize("fault", [acknowledges_a_neighbour, prefers_the_first])
+def test_arbiter_answers_every_request_once_and_in_bounded_time(request, fault):
+    def grants(kind):
+        return ArbiterGrants(kind(3, Signature(addr_width=1, data_width=8)))
+
+    check(request, grants(Arbiter), grants(faulty(Arbiter, fault)))
+
+
+def waits_for_ever(m, decoder):
+    """Only targets answer."""
+    m.d.comb += decoder.bus.ack.eq((decoder.ram.ack & decoder.ram.stb) | (decoder.device.ack & decoder.device.stb))
+
+
+def ignores_the_window(m, decoder):
+    """The device sees every request."""
+    m.d.comb += [decoder.device.cyc.eq(decoder.bus.cyc), decoder.device.stb.eq(decoder.bus.stb)]
+
+
+@pytest.mark.parametrize("fault", [waits_for_ever, ignores_the_window])
+def test_decoder_answers_every_request_once_and_in_bounded_time(request, fault):
+    timeout_cycles = 4
+    windows = {"ram": (0x4000_0000, 0x4000_000F), "device": (0x8000, 0x8007)}
+
+    def answers(kind):
+        targets = {
+            "ram": Target(Signature(addr_width=2), 0x4000_0000),
+            "device": Target(Signature(addr_width=1), 0x8000),
+        }
+        return DecoderAnswers(kind(targets, timeout_cycles=timeout_cycles), windows, timeout_cycles)
+
+    check(request, answers(Decoder), answers(faulty(Decoder, fault)))
