@@ -11,7 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip
 __all__ = ["run", "saturates", "weight_limit"]
 
 
-def run(model: bytes, inputs: dict[str, np.ndarray], *, integers: bool = True) -> list[np.ndarray]:
+def run(model: bytes, inputs: dict[str, np.ndarray], *, integers: bool = True, fused: bool = True) -> list[np.ndarray]:
     """Outputs of `model`.
 
     Parameters
@@ -22,10 +22,15 @@ def run(model: bytes, inputs: dict[str, np.ndarray], *, integers: bool = True) -
         Compute QDQ groups of int8 in integers, as ONNX Runtime does by default on Arm; by default on x86 it does
         so for uint8 only and computes int8 in float32, whose rounding differs once in a million values. Without
         it, uint8 is exact on processors without VNNI, too.
+    fused : bool
+        Let ONNX Runtime replace groups of operators. Without it every operator computes what ONNX defines, and
+        additions and pools do so in float32.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.qdqisint8allowed" if integers else "session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, inputs)
 

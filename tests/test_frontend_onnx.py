@@ -319,38 +319,38 @@ def test_float_model_is_refused():
 def test_all_unsupported_operators_are_named():
     made = _layer()
     x = made.dequantise("y", "y_real", np.float32(1), np.int8(-2))
-    x = made.node("Softmax", [x], "soft")
+    x = made.node("Gelu", [x], "soft")
     made.node("ArgMax", [x], "best")
     made.outputs = [helper.make_tensor_value_info("best", TensorProto.INT64, None)]
     sentence = _refusal(made)
-    assert "Softmax 'soft': no layer does this (compute it outside the model)" in sentence
+    assert "Gelu 'soft': no layer does this (compute it outside the model)" in sentence
     assert "ArgMax 'best'" in sentence
 
 
 def test_inspect_lists_every_operator_without_raising(tmp_path):
     rng, made = np.random.default_rng(11), QdqModel()
     x = made.dequantise(made.input("x", (1, 4, 6, 6), np.int8), "x_real", np.float32(0.5), np.int8(0))
-    depthwise = made.weights("d", rng.integers(-9, 9, (4, 1, 3, 3)).astype(np.int8), np.float32(0.5))
-    x = made.node("Conv", [x, depthwise], "depthwise", group=4)
+    grouped = made.weights("g", rng.integers(-9, 9, (4, 2, 3, 3)).astype(np.int8), np.float32(0.5))
+    x = made.node("Conv", [x, grouped], "grouped", group=2)
+    x = made.dequantise(made.quantise(x, "g_out", np.float32(1), np.int8(0)), "g_real", np.float32(1), np.int8(0))
+    depthwise = made.weights("d", rng.integers(-9, 9, (8, 1, 1, 1)).astype(np.int8), np.float32(0.5))
+    x = made.node("Relu", [made.node("Conv", [x, depthwise], "depthwise", group=4)], "relu")
     x = made.dequantise(made.quantise(x, "d_out", np.float32(1), np.int8(0)), "d_real", np.float32(1), np.int8(0))
-    pointwise = made.weights("p", rng.integers(-9, 9, (5, 4, 1, 1)).astype(np.int8), np.float32(0.5))
-    x = made.node("Relu", [made.node("Conv", [x, pointwise], "pointwise")], "relu")
-    x = made.dequantise(made.quantise(x, "p_out", np.float32(1), np.int8(0)), "p_real", np.float32(1), np.int8(0))
-    x = made.node("Flatten", [made.node("AveragePool", [x], "pool", kernel_shape=(4, 4))], "flat")
-    made.node("Softmax", [x], made.output("y"))
+    x = made.node("Flatten", [made.node("LpPool", [x], "pool", kernel_shape=(4, 4))], "flat")
+    made.node("Tanh", [x], made.output("y"))
     path = tmp_path / "model.onnx"
     path.write_bytes(made.bytes())
     operators = inspect(path)
     assert [(o.name, o.op, o.becomes) for o in operators] == [
-        ("depthwise", "Conv", ""),
-        ("pointwise", "Conv", "conv2d"),
+        ("grouped", "Conv", ""),
+        ("depthwise", "Conv", "depthwise_conv2d"),
         ("relu", "Relu", "fused"),
-        ("pool", "AveragePool", ""),
+        ("pool", "LpPool", ""),
         ("flat", "Flatten", "view"),
-        ("y", "Softmax", ""),
+        ("y", "Tanh", ""),
     ]
     assert all(o.supported == (not o.reason) == (not o.remedy) for o in operators)
-    assert operators[0].reason == "it has 4 groups"
+    assert operators[0].reason == "it has 2 groups"
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, np.nan])
@@ -433,12 +433,22 @@ def test_layer_on_floats_is_refused():
     assert "MatMul 'm': its input is float32 (quantise it" in _refusal(made)
 
 
-def test_addition_of_activations_is_refused():
-    made = _layer()
-    x = made.dequantise("y", "y_real", np.float32(1), np.int8(-2))
-    made.quantise(made.node("Add", [x, x], "twice"), "z", np.float32(1), np.int8(0))
-    made.outputs = [helper.make_tensor_value_info("z", TensorProto.INT8, None)]
-    assert "Add 'twice': it adds two activations" in _refusal(made)
+def test_addition_of_floats_is_refused():
+    made = QdqModel()
+    made.node("Add", [made.input("x", (1, 4)), "x"], "twice")
+    made.quantise("twice", made.output("y", np.int8), np.float32(1), np.int8(0))
+    made.dequantise("y", "z", np.float32(1), np.int8(0))
+    assert "Add 'twice': it adds values that nothing quantised" in _refusal(made)
+
+
+def test_scales_chosen_at_run_time_are_refused():
+    made = QdqModel()
+    made.nodes.append(helper.make_node("DynamicQuantizeLinear", [made.input("x", (1, 4))], ["q", "s", "z"]))
+    made.node("MatMulInteger", ["q", made.constant("w", W), "z"], "sums")
+    made.outputs = [helper.make_tensor_value_info("sums", TensorProto.INT32, None)]
+    assert "DynamicQuantizeLinear 'q': it chooses scales while the model runs (quantise with fixed ones" in _refusal(
+        made
+    )
 
 
 def test_movement_of_data_is_refused():

@@ -31,7 +31,7 @@ class Case:
 
     def zero_point(self) -> int:
         # The ends of the range as often as everything between them.
-        return int(self.rng.choice([-128, 127, self.rng.integers(-128, 128)]))
+        return int(self.rng.choice([-128, 127, int(self.rng.integers(-128, 128))]))
 
     def integers(self, shape: Sequence[int]) -> np.ndarray:
         low, high = self.rng.choice([(-128, 127), (-128, -120), (100, 127)], p=[0.8, 0.1, 0.1])

@@ -8,7 +8,7 @@ from cimarron.isa import Profile
 from ..graph import Graph, Node, Port, Quantization, Tensor
 from .layer import integer_bias
 from .model import ModelError, Unsupported
-from .values import Integers, Layer, Reals
+from .values import Elementwise, Integers, Layer, Reals
 
 __all__ = ["Draft"]
 
@@ -88,7 +88,7 @@ class Draft:
         ModelError
             If the scales or the bias cannot be represented.
         """
-        label = layer.name if all(node.name != layer.name for node in self._nodes) else name
+        label = self._label(layer.name, name)
         # ONNX Runtime computes (x_scale * w_scale) / y_scale in this order, rounding each step to float32.
         outputs = layer.weights.data.shape[0]
         with np.errstate(over="ignore", under="ignore"):
@@ -103,26 +103,76 @@ class Draft:
             bias = integer_bias(label, layer.bias, products)
             inputs.append(self._constant(f"{label}.bias", bias, Quantization(products, np.zeros(outputs), 0)))
 
-        self.tensors[name] = Tensor(name, layer.memory_shape, dtype, quantization)
-        clamp_min, clamp_max = (int(bound) for bound in quantization.quantize(np.array(layer.bounds), dtype))
-        attributes = {**layer.attributes, "scale": scale, "clamp_min": clamp_min, "clamp_max": clamp_max}
-        self._nodes.append(Node(label, layer.op, tuple(inputs), (name,), attributes))
-        positions = np.arange(self.tensors[name].size)
-        if layer.op == "conv2d":
-            return Integers(name, positions.reshape(layer.memory_shape).transpose(0, 3, 1, 2))
-        return Integers(name, positions.reshape(layer.shape))
+        attributes = {**layer.attributes, "scale": scale, **_clamps(layer.bounds, quantization, dtype)}
+        return self._finish(
+            layer, label, tuple(inputs), Tensor(name, layer.memory_shape, dtype, quantization), attributes
+        )
 
-    def image(self, value: Reals) -> str:
-        """Name of the NCHW `value` as an NHWC tensor.
+    def add_sums(self, layer: Layer, name: str, scale: np.ndarray) -> Reals:
+        """Append the node for a layer whose 32-bit sums are wanted as the tensor `name`, `scale` real numbers each.
+
+        Parameters
+        ----------
+        layer : Layer
+            Its bias, if any, is int32.
+        name : str
+        scale : float32 array, shape () or (outputs,)
+
+        Raises
+        ------
+        ModelError
+            If the bias is another one.
+        """
+        label, outputs = self._label(layer.name, name), layer.weights.data.shape[0]
+        inputs = [layer.input, self._constant(f"{label}.weights", layer.weights.data, layer.weights.quantization)]
+        if layer.bias is not None:
+            data = layer.bias.data
+            if data.dtype != np.int32 or data.size not in (1, outputs):
+                raise ModelError(
+                    f"layer {label!r} has {outputs} outputs but a bias of {data.dtype} {data.shape}: let them agree"
+                )
+            bias = np.ascontiguousarray(np.broadcast_to(data.reshape(-1), outputs))
+            inputs.append(self._constant(f"{label}.bias", bias, Quantization.per_tensor(1.0)))
+        shape = layer.memory_shape
+        axis = None if scale.ndim == 0 else len(shape) - 1
+        quantization = Quantization(scale, np.zeros(scale.shape, np.int32), axis)
+        tensor = Tensor(name, shape, np.dtype(np.int32), quantization)
+        integers = self._finish(layer, label, tuple(inputs), tensor, layer.attributes)
+        return Reals(name, integers.positions, quantization)
+
+    def add_elementwise(
+        self, value: Elementwise, name: str, dtype: np.dtype, quantization: Quantization | None
+    ) -> Integers:
+        """Append the node for an operator without weights, whose result is wanted as the tensor `name`."""
+        clamps = {} if quantization is None else _clamps(value.bounds, quantization, dtype)
+        self.tensors[name] = Tensor(name, value.shape, dtype, quantization)
+        attributes = {**value.attributes, **clamps}
+        self._nodes.append(Node(self._label(value.name, name), value.op, value.inputs, (name,), attributes))
+        return Integers(name, value.positions)
+
+    def _label(self, wanted: str, name: str) -> str:
+        """A name that no other node has: the operator's, or that of its result."""
+        return wanted if all(node.name != wanted for node in self._nodes) else name
+
+    def _finish(self, layer: Layer, label: str, inputs: tuple[str, ...], y: Tensor, attributes: dict) -> Integers:
+        self.tensors[y.name] = y
+        self._nodes.append(Node(label, layer.op, inputs, (y.name,), attributes))
+        positions = np.arange(y.size)
+        if layer.op == "fully_connected":
+            return Integers(y.name, positions.reshape(layer.shape))
+        return Integers(y.name, positions.reshape(y.shape).transpose(0, 3, 1, 2))
+
+    def ordered(self, value: Reals | Integers) -> str:
+        """Name of `value` as a tensor in its own order; NHWC for four dimensions.
 
         Raises
         ------
         Unsupported
             If it lies in memory in another order.
         """
-        wanted = value.positions.transpose(0, 2, 3, 1)
+        wanted = value.positions.transpose(0, 2, 3, 1) if value.positions.ndim == 4 else value.positions
         memory = self._settled(value.tensor, wanted)
-        if not np.array_equal(memory.reshape(-1), np.arange(memory.size)):
+        if not np.array_equal(memory.reshape(-1), np.arange(self.tensors[value.tensor].size)):
             raise Unsupported("its input would have to be moved in memory", "feed it in the order it is computed")
         return self._reshaped(value.tensor, wanted.shape)
 
@@ -165,3 +215,8 @@ class Draft:
 
 def _order(positions: np.ndarray) -> np.ndarray | None:
     return None if np.array_equal(positions, np.arange(positions.size)) else np.argsort(positions)
+
+
+def _clamps(bounds: tuple[float, float], quantization: Quantization, dtype: np.dtype) -> dict[str, int]:
+    clamp_min, clamp_max = (int(bound) for bound in quantization.quantize(np.array(bounds), dtype))
+    return {"clamp_min": clamp_min, "clamp_max": clamp_max}

@@ -15,6 +15,7 @@ from .qdq import SUPPORTED, Lowering
 __all__ = ["inspect", "load"]
 
 _OPSETS = range(10, 22)
+_QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 _DYNAMIC = "export the model with fixed sizes"
 
 
@@ -90,7 +91,7 @@ def _parse(data: bytes, path: str) -> onnx.ModelProto:
         )
     if not model.graph.node:
         raise ModelError(f"{path} has no operators: export it again")
-    if not any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+    if not any(node.op_type in _QUANTISED for node in model.graph.node):
         raise ModelError(
             f"{path} is not quantised with QuantizeLinear and DequantizeLinear:"
             " quantise it with onnxruntime.quantization.quantize_static in QDQ format"

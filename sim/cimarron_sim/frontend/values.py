@@ -6,7 +6,10 @@ import numpy as np
 
 from ..graph import Quantization
 
-__all__ = ["Constant", "Floats", "Integers", "Layer", "MAX_VALUES", "QuantizedConstant", "Reals", "Unknown", "Value"]
+__all__ = [
+    "Constant", "Elementwise", "Floats", "Integers", "Layer", "MAX_VALUES", "QuantizedConstant", "Reals", "Sums",
+    "Unknown", "Value",
+]  # fmt: skip
 
 #: Values of one tensor that can be handled: far more than any device holds, few enough for the host.
 MAX_VALUES = 2**26
@@ -102,10 +105,59 @@ class Layer:
     @property
     def memory_shape(self) -> tuple[int, ...]:
         """Shape of the result in the graph: NHWC, or a matrix."""
-        if self.op == "conv2d":
+        if self.op in ("conv2d", "depthwise_conv2d"):
             batch, channels, height, width = self.shape
             return batch, height, width, channels
         return int(np.prod(self.shape[:-1])), self.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What a layer of integers without scales computes: its 32-bit sums, ``real`` behind a Cast to float32."""
+
+    layer: Layer
+    real: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """Real numbers that an operator without weights computes, before anything quantises them.
+
+    Parameters
+    ----------
+    name : str
+    operator : int
+        Index of the verdict on the operator.
+    op : str
+        Of the graph.
+    inputs : tuple of str
+        Tensors it reads, in the order in which they lie in memory.
+    shape : tuple of int
+        Of the result in memory.
+    positions : int array
+        Positions of the result's elements, in the model's layout.
+    attributes : dict
+    same : tuple of Quantization
+        Scales that the result has to share, because the operator only moves or compares integers.
+    low, high : float
+        Bounds of the activation function.
+    """
+
+    name: str
+    operator: int
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    positions: np.ndarray
+    attributes: dict
+    same: tuple[Quantization, ...] = ()
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """``low`` and ``high``."""
+        return self.low, self.high
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,4 +167,4 @@ class Unknown:
     shape: tuple[int, ...] | None
 
 
-Value = Constant | QuantizedConstant | Floats | Integers | Reals | Layer | Unknown
+Value = Constant | QuantizedConstant | Floats | Integers | Reals | Layer | Sums | Elementwise | Unknown

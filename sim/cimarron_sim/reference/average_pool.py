@@ -31,8 +31,11 @@ def average_pool(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     if graph.profile is Profile.ONNX:
         real = np.zeros(output.shape, np.float32)
         for row, column, window in windows(node, dequantised(graph, node, 0, x), out_h, out_w):
-            count = np.float32(window.shape[1] * window.shape[2])
-            real[:, row, column] = window.sum(axis=(1, 2), dtype=np.float32) / count
+            total = np.zeros_like(real[:, row, column])
+            # One after the other, as ONNX Runtime does: float32 sums depend on the order.
+            for value in window.reshape(window.shape[0], -1, window.shape[3]).swapaxes(0, 1):
+                total += value
+            real[:, row, column] = total / np.float32(window.shape[1] * window.shape[2])
         return quantised(graph, node, real)
     result = np.zeros(output.shape, np.int64)
     for row, column, window in windows(node, x.astype(np.int64), out_h, out_w):

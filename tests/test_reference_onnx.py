@@ -1,0 +1,182 @@
+"""The numpy truth in profile ONNX, live against ONNX Runtime: operators without weights, QLinear and Integer ones."""
+
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from cimarron_sim.frontend import onnx
+from cimarron_sim.reference import execute
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qdq_model import QdqModel
+
+FUZZ = settings(max_examples=25, deadline=None, derandomize=True)
+SEEDS = st.integers(0, 2**32 - 1)
+DTYPES = st.sampled_from([np.int8, np.uint8])
+
+
+class Case:
+    """One random model, its generator, and the values of its inputs."""
+
+    def __init__(self, seed: int, dtype: type) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.dtype = dtype
+        self.model = QdqModel()
+        self.values: dict[str, np.ndarray] = {}
+
+    def scale(self) -> np.float32:
+        return np.float32(np.exp(self.rng.uniform(-5, 0)))
+
+    def integers(self, shape: tuple[int, ...]) -> np.ndarray:
+        limits = np.iinfo(self.dtype)
+        return self.rng.integers(limits.min, limits.max, shape, self.dtype, endpoint=True)
+
+    def point(self) -> np.ndarray:
+        return self.integers(())
+
+    def input(self, name: str, shape: tuple[int, ...]) -> str:
+        self.values[name] = self.integers(shape)
+        return self.model.input(name, shape, self.dtype)
+
+    def real(self, name: str, shape: tuple[int, ...], scale: np.float32, point: np.ndarray) -> str:
+        return self.model.dequantise(self.input(name, shape), f"{name}_real", scale, point)
+
+    def check(self) -> None:
+        """The reference and ONNX Runtime, operator by operator, agree on every value."""
+        data = self.model.bytes()
+        graph = onnx.load(data, "test")
+        values = execute(graph, {name: graph.encode(name, self.values[name]) for name in graph.inputs})
+        answer = graph.decode(graph.outputs[0], values[graph.outputs[0]])
+        expected = oracle.run(data, self.values, fused=False)[0]
+        assert answer.dtype == expected.dtype
+        np.testing.assert_array_equal(answer, expected)
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from([(1, 3, 4, 5), (2, 7), (1, 1), (2, 3, 5)]), st.booleans())
+def test_add_equals_onnx_runtime(seed, dtype, shape, relu):
+    case = Case(seed, dtype)
+    parts = [case.real(name, shape, case.scale(), case.point()) for name in "ab"]
+    result = case.model.node("Add", parts, "sum")
+    result = case.model.node("Relu", [result], "active") if relu else result
+    case.model.quantise(result, case.model.output("y", dtype), case.scale(), case.point())
+    case.check()
+
+
+@st.composite
+def windows(draw):
+    """Kernel, stride, pads, and an image they fit on."""
+    kernel, stride = (draw(st.tuples(st.integers(1, 4), st.integers(1, 3))) for _ in range(2))
+    pads = tuple(draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4))
+    size = tuple(draw(st.integers(kernel[i], kernel[i] + 6)) for i in range(2))
+    return kernel, stride, pads, size
+
+
+@FUZZ
+@given(SEEDS, DTYPES, windows(), st.integers(1, 5), st.sampled_from(["AveragePool", "MaxPool"]))
+def test_pools_equal_onnx_runtime(seed, dtype, window, channels, op):
+    kernel, stride, pads, size = window
+    case, scale = Case(seed, dtype), np.float32(0.07)
+    point = case.point()
+    x = case.real("x", (1, channels, *size), scale, point)
+    result = case.model.node(op, [x], "pooled", kernel_shape=kernel, strides=stride, pads=pads)
+    wanted = (scale, point) if op == "MaxPool" else (case.scale(), case.point())
+    case.model.quantise(result, case.model.output("y", dtype), *wanted)
+    case.check()
+
+
+@pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool", "ReduceMean"])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_global_pools_equal_onnx_runtime(op, dtype):
+    case = Case(3, dtype)
+    x = case.real("x", (2, 6, 5, 7), np.float32(0.1), np.array(17, dtype))
+    options: dict[str, Any] = {"axes": (2, 3)} if op == "ReduceMean" else {}
+    result = case.model.node(op, [x], "pooled", **options)
+    case.model.quantise(result, case.model.output("y", dtype), np.float32(0.1), np.array(17, dtype))
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.integers(1, 2), st.integers(1, 30))
+def test_softmax_equals_onnx_runtime(seed, dtype, batch, size):
+    case = Case(seed, dtype)
+    x = case.real("x", (batch, size), case.scale(), case.point())
+    result = case.model.node("Softmax", [x], "shares", axis=-1)
+    low = np.array(np.iinfo(dtype).min, dtype)
+    case.model.quantise(result, case.model.output("y", dtype), np.float32(1 / 256), low)
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from(["none", "Relu", "Clip"]))
+def test_change_of_scale_equals_onnx_runtime(seed, dtype, activation):
+    case = Case(seed, dtype)
+    result = case.real("x", (3, 80), case.scale(), case.point())
+    if activation != "none":
+        bounds = [case.model.constant("low", np.float32(0)), case.model.constant("high", np.float32(6))]
+        result = case.model.node(activation, [result, *(bounds if activation == "Clip" else [])], "active")
+    case.model.quantise(result, case.model.output("y", dtype), case.scale(), case.point())
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from([(1, 2, 3, 4), (2, 5)]), st.integers(1, 3), st.integers(0, 3))
+def test_concat_and_pad_equal_onnx_runtime(seed, dtype, shape, count, axis):
+    case, axis = Case(seed, dtype), axis % len(shape)
+    scale, point = case.scale(), case.point()
+    names = []
+    for index in range(count):
+        part = list(shape)
+        part[axis] = int(case.rng.integers(1, 4))
+        names.append(case.real(f"x{index}", tuple(part), scale, point))
+    joined = case.model.quantise(case.model.node("Concat", names, "joined", axis=axis), "j", scale, point)
+    widths = case.model.constant("widths", case.rng.integers(0, 3, 2 * len(shape)))
+    padded = case.model.node("Pad", [case.model.dequantise(joined, "j_real", scale, point), widths], "padded")
+    case.model.quantise(padded, case.model.output("y", dtype), scale, point)
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from(["conv", "depthwise", "matmul"]), st.booleans(), st.booleans())
+def test_qlinear_layers_equal_onnx_runtime(seed, dtype, kind, per_channel, with_bias):
+    case, limit = Case(seed, dtype), oracle.weight_limit()
+    shape = {"conv": (4, 3, 2, 3), "depthwise": (6, 1, 2, 3), "matmul": (9, 4)}[kind]
+    x = case.input("x", (3, 9) if kind == "matmul" else (1, 3, 5, 6))
+    outputs = shape[1] if kind == "matmul" else shape[0]
+    w_scale = np.exp(case.rng.uniform(-5, -4, outputs if per_channel else ())).astype(np.float32)
+    data = case.rng.integers(-limit, limit + 1, shape).astype(np.int8)
+    constants = [
+        ("xs", np.float32(0.1)), ("xz", case.point()), ("w", data), ("ws", w_scale),
+        ("wz", np.zeros(w_scale.shape, np.int8)), ("ys", np.float32(0.7)), ("yz", case.point()),
+    ]  # fmt: skip
+    inputs = [x, *(case.model.constant(name, value) for name, value in constants)]
+    if kind == "matmul":
+        case.model.node("QLinearMatMul", inputs, case.model.output("y", dtype))
+    else:
+        if with_bias:
+            inputs.append(case.model.constant("b", case.rng.integers(-9000, 9000, outputs).astype(np.int32)))
+        options = {"group": 3} if kind == "depthwise" else {}
+        case.model.node("QLinearConv", inputs, case.model.output("y", dtype), pads=(1, 0, 1, 2), **options)
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from(["conv", "matmul"]), st.booleans(), st.booleans(), st.booleans())
+def test_integer_layers_equal_onnx_runtime(seed, dtype, kind, per_channel, with_bias, relu):
+    case, limit = Case(seed, dtype), oracle.weight_limit()
+    shape = (4, 3, 2, 3) if kind == "conv" else (9, 4)
+    sums = case.input("x", (1, 3, 5, 6) if kind == "conv" else (3, 9))
+    data = case.rng.integers(-limit, limit + 1, shape).astype(np.int8)
+    operands = [sums, case.model.constant("w", data), case.model.constant("xz", case.point())]
+    sums = case.model.node("ConvInteger" if kind == "conv" else "MatMulInteger", operands, "sums")
+    along = (4, 1, 1) if kind == "conv" else (4,)
+    if with_bias:
+        bias = case.model.constant("b", case.rng.integers(-9000, 9000, along).astype(np.int32))
+        sums = case.model.node("Add", [sums, bias], "biased")
+    scale = np.exp(case.rng.uniform(-6, -5, along if per_channel else ())).astype(np.float32)
+    real = case.model.node("Cast", [sums], "cast", to=1)
+    real = case.model.node("Mul", [real, case.model.constant("m", scale)], "scaled")
+    real = case.model.node("Relu", [real], "active") if relu else real
+    case.model.quantise(real, case.model.output("y", dtype), np.float32(0.5), case.point())
+    case.check()
