@@ -35,6 +35,7 @@ nothing where the output is int32, which also has no zero point and no clamps. O
 the scales of their tensors in profile ONNX.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,9 +43,12 @@ from typing import Any
 import numpy as np
 from cimarron.isa import Profile
 
-__all__ = ["Graph", "GraphError", "Node", "OPERATORS", "Port", "Quantization", "Tensor"]
+__all__ = ["Graph", "GraphError", "MAX_VALUES", "Node", "OPERATORS", "Port", "Quantization", "Tensor"]
 
 _MANY = 1024
+
+#: Values of one tensor: far more than any device holds, few enough for the host.
+MAX_VALUES = 2**26
 
 #: Operators of the graph, and how many inputs each takes (least, most).
 OPERATORS: dict[str, tuple[int, int]] = {
@@ -174,6 +178,8 @@ class Tensor:
             raise GraphError(f"tensor {self.name!r} must be int8, uint8 or int32, not {self.dtype}")
         if any(size < 1 for size in self.shape):
             raise GraphError(f"tensor {self.name!r} must have a positive size on every axis, not {self.shape}")
+        if self.size > MAX_VALUES:
+            raise GraphError(f"tensor {self.name!r} of shape {self.shape} has more than {MAX_VALUES} values")
         if self.data is not None and (self.data.shape != self.shape or self.data.dtype != self.dtype):
             raise GraphError(
                 f"tensor {self.name!r} is {self.dtype} {self.shape}, but its data is"
@@ -183,7 +189,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:

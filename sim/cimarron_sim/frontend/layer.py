@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ..graph import MAX_VALUES
 from .model import ModelError, Unsupported
 from .values import Constant, QuantizedConstant, Value
 
@@ -83,7 +84,7 @@ def integer_bias(label: str, bias: QuantizedConstant | Constant, products: np.nd
 
 
 def convolution(
-    label: str, attributes: dict, size: tuple[int, int], kernel: tuple[int, int]
+    label: str, attributes: dict, size: tuple[int, int], kernel: tuple[int, int], depth: int
 ) -> tuple[dict[str, tuple[int, ...]], tuple[int, int]]:
     """Geometry of a convolution, each pair vertical first.
 
@@ -95,6 +96,8 @@ def convolution(
         ``strides``, ``dilations``, ``kernel_shape``, and ``pads`` or ``auto_pad``.
     size, kernel : tuple of int
         Pixels of the input and of the weights.
+    depth : int
+        Values of the input per pixel.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def convolution(
     Raises
     ------
     ModelError
-        If an attribute is impossible, or the kernel is larger than the padded input.
+        If an attribute is impossible, or the kernel is larger than the padded input, or the padding is absurd.
     """
     stride, dilation = (tuple(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
     for name, pair in (("strides", stride), ("dilations", dilation)):
@@ -117,6 +120,8 @@ def convolution(
     pads = _pads(label, attributes, size, kernel, stride, dilation)
     top, left, bottom, right = pads
     padded = size[0] + top + bottom, size[1] + left + right
+    if padded[0] * padded[1] * depth > MAX_VALUES:
+        raise ModelError(f"{label} pads its input to {list(padded)} pixels of {depth} values: pad it less")
     extent = dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
     if extent[0] > padded[0] or extent[1] > padded[1]:
         raise ModelError(f"{label} spans {list(extent)} pixels of an input of {list(padded)}: pad the input")

@@ -8,7 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker, numpy_helper, shape_inference
 
-from ..graph import Graph
+from ..graph import Graph, GraphError
 from .model import ModelError, Operator
 from .qdq import SUPPORTED, Lowering
 
@@ -60,6 +60,13 @@ def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
 
 
 def _lower(data: bytes, path: str) -> Lowering:
+    try:
+        return _lowered(data, path)
+    except GraphError as error:
+        raise ModelError(f"{path} contradicts itself ({error}): export it again") from None
+
+
+def _lowered(data: bytes, path: str) -> Lowering:
     model = _parse(data, path)
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
     lowering = Lowering(model.graph.name or "model", constants, _shapes(model))

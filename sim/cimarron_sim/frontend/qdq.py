@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..graph import Graph, Port, Quantization
+from ..graph import MAX_VALUES, Graph, Port, Quantization
 from .draft import Draft
 from .layer import convolution, pooling, symmetric_weights, transposed
 from .model import ModelError, Operator, Unsupported
 from .values import (
-    MAX_VALUES,
     Constant,
     Elementwise,
     Floats,
@@ -333,7 +332,7 @@ class Lowering:
                 raise ModelError(f"{_label(node)} has {w.data.shape[0]} outputs in {groups} groups: export it again")
             op, data = "depthwise_conv2d", np.ascontiguousarray(data[..., 0])
         self._verdict(op)
-        geometry, size = convolution(_label(node), values, (height, width), kernel)
+        geometry, size = convolution(_label(node), values, (height, width), kernel, batch * channels)
         return Layer(
             name=_name(node),
             operator=len(self.operators) - 1,
@@ -509,7 +508,7 @@ class Lowering:
         if node.op_type.startswith("Global"):
             values = {"kernel_shape": size}
         kernel = pooling(_label(node), tuple(values.get("kernel_shape", ())))
-        geometry, out = convolution(_label(node), values, (size[0], size[1]), kernel)
+        geometry, out = convolution(_label(node), values, (size[0], size[1]), kernel, batch * channels)
         if geometry.pop("dilation") != (1, 1) or values.get("ceil_mode", 0):
             raise Unsupported("it is dilated or rounds its size up", "use a plain pool")
         if any(geometry["pads"]) and values.get("count_include_pad", 0):

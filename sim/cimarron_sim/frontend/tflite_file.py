@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tflite
 
-from ..graph import Quantization
+from ..graph import MAX_VALUES, Quantization
 from .model import ModelError, Unsupported
-from .values import MAX_VALUES
 
 __all__ = ["FileModel", "FileOperator", "FileTensor", "read_model"]
 

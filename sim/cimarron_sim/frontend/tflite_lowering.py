@@ -255,8 +255,9 @@ class TfliteLowering:
             "dilations": (options.get("DilationHFactor", 1), options.get("DilationWFactor", 1)),
             "auto_pad": _PADDING.get(options["Padding"], b"unknown"),
         }
-        geometry, size = convolution(operator.name, attributes, (x.shape[1], x.shape[2]), kernel)
-        _require(operator, y.shape == (x.shape[0], *size, channels), f"computes {size} x {channels} into {y.shape}")
+        batch, height, width, depth = x.shape
+        geometry, size = convolution(operator.name, attributes, (height, width), kernel, batch * depth)
+        _require(operator, y.shape == (batch, *size, channels), f"computes {size} x {channels} into {y.shape}")
         return geometry
 
     def _conv(self, operator: FileOperator) -> str:

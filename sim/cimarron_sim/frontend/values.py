@@ -7,12 +7,9 @@ import numpy as np
 from ..graph import Quantization
 
 __all__ = [
-    "Constant", "Elementwise", "Floats", "Integers", "Layer", "MAX_VALUES", "QuantizedConstant", "Reals", "Sums",
+    "Constant", "Elementwise", "Floats", "Integers", "Layer", "QuantizedConstant", "Reals", "Sums",
     "Unknown", "Value",
 ]  # fmt: skip
-
-#: Values of one tensor that can be handled: far more than any device holds, few enough for the host.
-MAX_VALUES = 2**26
 
 
 @dataclass(frozen=True, eq=False)
