@@ -1,0 +1,280 @@
+# amaranth: UnusedElaboratable=no
+"""How many faults in the macro's netlist a bench sees: an automatic mutation campaign.
+
+Run as ``python bench/mutation.py``; prints one line per mutant that survived and writes ``build/bench/mutation.json``.
+
+Yosys puts faults into the netlist of a small macro, one at a time: a cell's input or output inverted, stuck, or taken
+from elsewhere. Each mutant meets a script of random writes and operations (``mutation.v``, in Icarus), whose answers
+the numpy model of the benches has computed. For a mutant that survives, ABC looks for an input sequence that tells it
+from the original: either there is none, and the mutant is equivalent, or the bench has a hole.
+"""
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from amaranth.back import rtlil
+from amaranth.hdl import Value
+from amaranth.lib.wiring import In
+from cimarron.config import MacroConfig
+from cimarron.macro.macro import Macro
+from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
+from cimarron_sim.runner.tools import ToolError, quiet_run, require
+from cimarron_sim.runner.yosys import Verdict, check_assertions, run_yosys
+
+ROOT = Path(__file__).parents[1]
+WORK = Path("build/mutation")
+OUTPUT = Path("build/bench/mutation.json")
+
+#: Two cell widths deep, three formats wide, a row, a set and a width too few for their fields.
+CONFIG = MacroConfig(rows=3, words=4, cell_bits=2, max_weight_bits=8, max_act_bits=3, weight_sets=3)
+BURST_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault and what became of it.
+
+    Parameters
+    ----------
+    number : int
+        Value of the netlist's input ``mutant`` that switches the fault on.
+    fault : str
+        What Yosys changed: mode, cell, port, bit.
+    outcome : str
+        ``caught``, ``equivalent``, ``survived``, or ``undecided`` if ABC ran out of time.
+    detail : str
+        What the bench said.
+    """
+
+    number: int
+    fault: str
+    outcome: str
+    detail: str
+
+
+class Script:
+    """Writes and operations in the order in which they are offered, and what the model answers.
+
+    Attributes
+    ----------
+    items, results : list of int
+        Words for the bench; see ``mutation.v``.
+    planes, dropped : int
+        Bit planes that go through the array, and writes that do not exist.
+    """
+
+    def __init__(self, seed: int):
+        sys.path.insert(0, str(ROOT / "tb"))
+        from tblib.macro import MacroModel
+
+        self.rng = np.random.default_rng(seed)
+        self.model = MacroModel(CONFIG)
+        self.items: list[int] = []
+        self.results: list[int] = []
+        self.planes = self.dropped = 0
+
+    def _item(self, payload: int, weight_set: int, operation: bool) -> None:
+        self.items.append(payload << 10 | weight_set << 2 | (weight_set < CONFIG.weight_sets) << 1 | operation)
+
+    def write(self, **fields: int) -> None:
+        """Offer a row of weights, existing or not."""
+        payload = WriteLayout(CONFIG).const(fields).as_bits()
+        self._item(payload, fields["set"], False)
+        self.dropped += not self.model.write(payload)
+
+    def fill(self, weight_set: int, bits: int, signed: bool) -> None:
+        """Offer a weight matrix: of the extremes, or random."""
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        extremes = self.rng.integers(3) == 0
+        for row in range(CONFIG.rows):
+            count = CONFIG.outputs(bits)
+            drawn = self.rng.choice([low, high], count) if extremes else self.rng.integers(low, high + 1, count)
+            packed = sum((int(value) & (1 << bits) - 1) << place * bits for place, value in enumerate(drawn))
+            width = CONFIG.weight_widths.index(bits)
+            self.write(set=weight_set, row=row, width=width, signed=int(signed), data=packed)
+
+    def operate(self, weight_set: int, bits: int, signed: bool) -> None:
+        """Offer an operation, possible or not."""
+        x = self.rng.integers(0, 1 << CONFIG.max_act_bits, CONFIG.rows)
+        if self.rng.integers(4) == 0:
+            x[:] = self.rng.choice([1 << max(bits - 1, 0), (1 << CONFIG.max_act_bits) - 1])
+        fields = {"x": x.tolist(), "bits": bits, "signed": int(signed), "set": weight_set}
+        payload = OperationLayout(CONFIG).const(fields).as_bits()
+        self._item(payload, weight_set, True)
+        result = self.model.operate(payload)
+        answer = {"y": list(result.y), "input_sum": result.input_sum, "error": int(result.error)}
+        self.results.append(ResultLayout(CONFIG).const(answer).as_bits())
+        self.planes += 0 if result.error else bits
+
+    def random_traffic(self, items: int) -> None:
+        """Every format, rewritten sets, requests that do not exist."""
+        for _ in range(items):
+            choice = self.rng.integers(10)
+            weight_set = int(self.rng.integers(CONFIG.weight_sets))
+            if choice == 0:
+                self.fill(weight_set, int(self.rng.choice(CONFIG.weight_widths)), bool(self.rng.integers(2)))
+            elif choice == 1:
+                broken = [(CONFIG.weight_sets, 0, 0), (0, CONFIG.rows, 0), (0, 0, len(CONFIG.weight_widths))]
+                target, row, width = broken[self.rng.integers(3)]
+                data = int(self.rng.integers(1 << CONFIG.row_bits))
+                self.write(set=target, row=row, width=width, signed=int(self.rng.integers(2)), data=data)
+            elif choice == 2:
+                broken = [(weight_set, 0), (CONFIG.weight_sets, 2)]
+                self.operate(*broken[self.rng.integers(2)], bool(self.rng.integers(2)))
+            else:
+                act_bits = int(self.rng.integers(1, CONFIG.max_act_bits + 1))
+                self.operate(weight_set, act_bits, bool(self.rng.integers(2)))
+
+
+def write_script(seed: int) -> dict[str, int]:
+    """Write the bench's memories; returns its parameters."""
+    script = Script(seed)
+    for weight_set in range(CONFIG.weight_sets):
+        script.fill(weight_set, CONFIG.weight_widths[weight_set % len(CONFIG.weight_widths)], True)
+    script.random_traffic(250)
+    burst, planes = len(script.items), script.planes
+    for index in range(BURST_LENGTH):
+        script.operate(index % CONFIG.weight_sets, 1 + index % CONFIG.max_act_bits, bool(index % 2))
+    burst_cycles = Macro(CONFIG).latency + script.planes - planes - 1
+    script.random_traffic(150)
+    for name, words in (("items", script.items), ("results", script.results)):
+        (WORK / f"{name}.hex").write_text("".join(f"{word:x}\n" for word in words), encoding="utf-8")
+    write_bits, operation_bits = WriteLayout(CONFIG).size, OperationLayout(CONFIG).size
+    return {
+        "WRITE_BITS": write_bits,
+        "OPERATION_BITS": operation_bits,
+        "RESULT_BITS": ResultLayout(CONFIG).size,
+        "SETS": CONFIG.weight_sets,
+        "ITEM_BITS": max(write_bits, operation_bits),
+        "ITEMS": len(script.items),
+        "RESULTS": len(script.results),
+        "PLANES": script.planes,
+        "DROPPED": script.dropped,
+        "BURST": burst,
+        "BURST_LENGTH": BURST_LENGTH,
+        "BURST_CYCLES": burst_cycles,
+    }
+
+
+def write_mutants(count: int, seed: int) -> list[str]:
+    """Write one netlist with all mutants, as RTLIL and as Verilog; returns what each changes."""
+    design = rtlil.convert(Macro(CONFIG), name="macro", emit_src=False)
+    (WORK / "macro.il").write_text(design, encoding="utf-8")
+    prepare = "read_rtlil macro.il\nprep -flatten -top macro\nopt -full\n"
+    run_yosys(
+        f"{prepare}write_rtlil flat.il\nmutate -list {count} -seed {seed} -o mutants.txt\n",
+        WORK,
+        purpose="listing mutants",
+    )
+    lines = [
+        line for line in (WORK / "mutants.txt").read_text(encoding="utf-8").splitlines() if "-mode none" not in line
+    ]
+    commands = [
+        line.replace("mutate ", f"mutate -ctrl mutant 16 {number} ", 1) for number, line in enumerate(lines, start=1)
+    ]
+    body = "\n".join(commands)
+    run_yosys(
+        f"read_rtlil flat.il\n{body}\nopt_clean\nwrite_rtlil mutants.il\nwrite_verilog -noattr mutants.v\n",
+        WORK,
+        purpose="making mutants",
+    )
+    return [re.sub(r"^mutate |-src \S+|-module \S+", "", line).strip() for line in lines]
+
+
+def write_twins() -> None:
+    """Write a module that compares two of the netlists, the original and the one with a mutant, on the same inputs.
+
+    Payloads count while they are valid.
+    """
+    macro = Macro(CONFIG)
+    inputs, outputs = {}, {}
+    for path, member, value in macro.signature.flatten(macro):
+        ports = inputs if member.flow is In else outputs
+        ports["__".join(map(str, path))] = len(Value.cast(value))
+    free = "".join(f", input [{width - 1}:0] {name}" for name, width in inputs.items())
+    wires = "".join(f"wire [{width - 1}:0] a_{name}, b_{name};\n" for name, width in outputs.items())
+    same = "".join(
+        f"always @* assert ({f'!a_{name[:-7]}valid || ' if name.endswith('payload') else ''}a_{name} == b_{name});\n"
+        for name in outputs
+    )
+
+    def instance(side: str, mutant: str) -> str:
+        pins = [f".{name}({name})" for name in inputs] + [f".{name}({side}_{name})" for name in outputs]
+        return f"macro {side} (.clk(clk), .rst(rst), .mutant({mutant}), {', '.join(pins)});\n"
+
+    # The ring gives ABC something to explore when a mutant vanishes in simplification.
+    ring = "reg [1:0] ring = 1;\nalways @(posedge clk) ring <= {ring[0], ring[1]};\nalways @* assert (ring != 0);\n"
+    text = f"module top(input clk, input rst{free});\nparameter [15:0] MUTANT = 0;\n{wires}"
+    text += instance("a", "16'd0") + instance("b", "MUTANT") + same + ring + "endmodule\n"
+    (WORK / "twins.v").write_text(text, encoding="utf-8")
+
+
+def distinguishable(number: int, seconds: int) -> str:
+    """Whether any input sequence tells a mutant from the original."""
+    read = f"read_rtlil mutants.il\nread_verilog -formal twins.v\nchparam -set MUTANT {number} top\n"
+    verdict = check_assertions(read, WORK, seconds=seconds)
+    return {Verdict.PROVED: "equivalent", Verdict.REFUTED: "survived", Verdict.UNDECIDED: "undecided"}[verdict]
+
+
+def simulate(number: int) -> str:
+    """What the bench says about a mutant; 0 is the original."""
+    return quiet_run(
+        ["vvp", "-n", "bench.vvp", f"+mutant={number}"], purpose="simulating a mutant", cwd=str(WORK)
+    ).strip()
+
+
+def main() -> int:
+    """Make mutants, simulate them, explain the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mutants", type=int, default=60, help="faults to try (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults and of the script (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=30, help="for ABC, per survivor (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON report (default: %(default)s)")
+    arguments = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    try:
+        require("iverilog")
+        faults = write_mutants(arguments.mutants, arguments.seed)
+        parameters = write_script(arguments.seed)
+        write_twins()
+        sources = [str(WORK / "mutants.v"), str(Path(__file__).with_suffix(".v"))]
+        override = [f"-Pmutation.{name}={value}" for name, value in parameters.items()]
+        command = ["iverilog", "-g2012", "-s", "mutation", "-o", str(WORK / "bench.vvp"), *override, *sources]
+        quiet_run(command, purpose="building the bench")
+        original = simulate(0)
+        if not original.startswith("PASS"):
+            print(f"the bench finds a fault in the original: {original}", file=sys.stderr)
+            return 1
+        mutants = []
+        for number, fault in enumerate(faults, start=1):
+            detail = simulate(number)
+            caught = not detail.startswith("PASS")
+            outcome = "caught" if caught else distinguishable(number, arguments.seconds)
+            mutants.append(Mutant(number, fault, outcome, detail))
+            if not caught:
+                print(f"{number:4} {outcome:10} {fault}", flush=True)
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return 2
+    counts = {
+        name: sum(each.outcome == name for each in mutants)
+        for name in ("caught", "survived", "undecided", "equivalent")
+    }
+    changed = len(mutants) - counts["equivalent"]
+    share = counts["caught"] / changed
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    print(f"caught {share:.1%} of {changed} mutants that may change behaviour")
+    report = {"seed": arguments.seed, **counts, "caught_share": share, "mutants": [asdict(each) for each in mutants]}
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {arguments.output}")
+    return 0 if share >= 0.95 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
