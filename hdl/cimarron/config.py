@@ -92,7 +92,7 @@ class MacroConfig:
         _check_int("macro", "words", self.words, 1, 1024)
         _check_int("macro", "weight_sets", self.weight_sets, 1, 16)
         _check_int("macro", "max_act_bits", self.max_act_bits, 1, 16)
-        if self.cell_bits not in (1, 2, 4):
+        if type(self.cell_bits) is not int or self.cell_bits not in (1, 2, 4):
             raise ConfigError(f"macro.cell_bits must be 1, 2 or 4, not {self.cell_bits!r}")
         _check_int("macro", "max_weight_bits", self.max_weight_bits, self.cell_bits, 16)
         _check_power_of_two("macro", "max_weight_bits", self.max_weight_bits)
@@ -175,12 +175,16 @@ class MacroConfig:
         return (self.group_rows * (2**self.cell_bits - 1)).bit_length()
 
     def adder_for(self, bits: int) -> str:
-        """Back-end that adds numbers of ``bits`` each: carry chains pay on FPGAs, and from three bits on directly."""
+        """Back-end that adds numbers of ``bits`` each.
+
+        Carry chains pay on FPGAs: at once for three bits and more, behind counters for fewer. On ECP5 the way into a
+        chain takes cells of its own, so that counters pay for any width.
+        """
         if self.adder != "auto":
             return self.adder
         if self.target == "asic":
             return "carry_save"
-        return "counters" if bits < 3 else "ripple"
+        return "counters" if bits < 3 or self.target == "ecp5" else "ripple"
 
     def result_bits_for(self, weight_bits: int) -> int:
         """Bits of a signed result for weights of ``weight_bits``.
