@@ -403,6 +403,75 @@ def test_contradiction_is_refused_in_one_sentence(model, words):
     assert words in _refusal(model)
 
 
+def _after_dequantise(
+    op: str, *, shape: tuple[int, ...] = (1, 2, 4, 4), scale: float = 0.5, **attributes: Any
+) -> QdqModel:
+    """One operator without weights between integers of scale 0.5 and of `scale`."""
+    made = QdqModel()
+    x = made.dequantise(made.input("x", shape, np.int8), "x_real", np.float32(0.5), np.int8(3))
+    operands = [made.constant("widths", attributes.pop("widths"))] if "widths" in attributes else []
+    result = made.node(op, [x, *operands], "r", name="it", **attributes)
+    made.quantise(result, made.output("y", np.int8), np.float32(scale), np.int8(3))
+    return made
+
+
+SQUARE = {"kernel_shape": (2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (_after_dequantise("MaxPool", scale=0.25, **SQUARE), "MaxPool 'it': its result has another scale than its"),
+        (_after_dequantise("AveragePool", ceil_mode=1, **SQUARE), "it is dilated or rounds its size up"),
+        (_after_dequantise("AveragePool", kernel_shape=(2**20, 2)), "the window [1048576, 2], not two sides of 1 to"),
+        (_after_dequantise("AveragePool", kernel_shape=(9, 9)), "'it' spans [9, 9] pixels of an input of [4, 4]"),
+        (_after_dequantise("AveragePool", pads=(1, 0, 0, 0), count_include_pad=1, **SQUARE), "it counts padding"),
+        (_after_dequantise("AveragePool", pads=(2, 0, 0, 0), **SQUARE), "has windows of nothing but padding"),
+        (_after_dequantise("AveragePool", pads=(2**20, 0, 2**20, 0), **SQUARE), "windows of nothing but padding"),
+        (_after_dequantise("MaxPool", shape=(1, 2, 4), kernel_shape=(2,)), "it has 1 spatial dimensions"),
+        (_after_dequantise("ReduceMean", axes=(1,)), "it is not a mean over the pixels of an image"),
+        (_after_dequantise("Softmax", axis=1), "it does not go over the last axis of a matrix"),
+        (_after_dequantise("Pad", widths=np.array([0, 0, 1, 1, 0, 0])), "Pad 'it' has 6 widths for 4 axes"),
+        (_after_dequantise("Pad", widths=np.array([0, 0, -1, 1, 0, 0, 0, 0])), "it does not pad with a constant"),
+        (_after_dequantise("Pad", widths=np.full(8, 2**40)), "at most 67108864 values can be handled"),
+        (_after_dequantise("Pad", widths=np.zeros(8, np.int64), mode="edge"), "it does not pad with a constant"),
+    ],
+)  # fmt: skip
+def test_operator_without_weights_is_refused_in_one_sentence(made, words):
+    assert words in _refusal(made)
+
+
+def test_input_of_absurd_size_is_refused():
+    made = _after_dequantise("Relu", shape=(1, 2**40, 2**40))
+    assert "input 'x' has the shape (1, 1099511627776, 1099511627776): at most 67108864 values" in _refusal(made)
+
+
+def _integer_model(**changes: Any) -> QdqModel:
+    made = QdqModel()
+    operands = [made.input("x", (1, 4), np.int8), made.constant("w", changes.get("w", W))]
+    operands += [made.constant("xz", np.asarray(changes.get("zero_point", 3), np.int8))]
+    sums = made.node("MatMulInteger", operands, "sums")
+    sums = made.node("Add", [sums, made.constant("b", changes.get("bias", np.zeros(3, np.int32)))], "biased")
+    real = made.node("Cast", [sums], "cast", to=TensorProto.FLOAT)
+    real = made.node("Mul", [real, made.constant("m", changes.get("scale", np.float32(0.1)))], "scaled")
+    made.quantise(real, made.output("y", np.int8), np.float32(1), np.int8(0))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (_integer_model(bias=np.zeros(5, np.int32)), "Add 'biased' has 3 outputs but an operand of (5,)"),
+        (_integer_model(scale=np.float32(0)), "Mul 'scaled' scales with numbers that are not positive float32"),
+        (_integer_model(scale=np.full(3, np.nan, np.float32)), "scales with numbers that are not positive float32"),
+        (_integer_model(zero_point=np.zeros(2)), "it has a zero point per row (quantise activations per tensor)"),
+        (_integer_model(w=W[:3]), "MatMulInteger 'sums' reads (1, 4) with weights for 3 inputs: let them agree"),
+    ],
+)
+def test_integer_layer_is_refused_in_one_sentence(made, words):
+    assert words in _refusal(made)
+
+
 def test_scale_per_input_is_refused():
     made = QdqModel()
     x = made.dequantise(made.input("x", (1, 4), np.int8), "x_real", np.float32(1), np.int8(0))

@@ -58,6 +58,32 @@ def test_contradiction_is_refused_in_one_sentence(changes, sentence):
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "missing"),
+    [
+        ("depthwise_conv2d", {}, "stride, pads, dilation, clamp_min, clamp_max, multiplier, shift"),
+        ("average_pool", {"kernel": (1, 1)}, "stride, pads, clamp_min, clamp_max"),
+        ("max_pool", {"stride": (1, 1)}, "kernel, pads, clamp_min, clamp_max"),
+        ("mean", {"axes": (1,)}, "multiplier, shift"),
+        ("requantise", {"multiplier": 1}, "clamp_min, clamp_max, shift"),
+        ("softmax", {}, "multiplier, shift"),
+        ("pad", {"value": 0}, "pads"),
+        ("concat", {}, "axis"),
+    ],
+)
+def test_operators_say_which_attribute_they_lack(op, attributes, missing):
+    inputs = ("x", "w") if op == "depthwise_conv2d" else ("x",)
+    node = _node(op=op, inputs=inputs, attributes=attributes)
+    with pytest.raises(GraphError) as caught:
+        _graph(nodes=(node,), profile=Profile.TFLM)
+    assert str(caught.value) == f"node 'fc' ({op}) lacks the attribute {missing}"
+
+
+@pytest.mark.parametrize("op", ["mean", "softmax"])
+def test_operators_without_weights_need_no_scaling_in_profile_onnx(op):
+    assert _graph(nodes=(_node(op=op, inputs=("x",), attributes={"axes": (1,)}),)).nodes[0].op == op
+
+
 def test_int32_output_needs_neither_scale_nor_clamps():
     tensors = _tensors(y=Tensor("y", (1, 2), np.dtype(np.int32)))
     assert _graph(tensors=tensors, nodes=(_node(attributes={}),)).tensors["y"].zero_point == 0
@@ -67,6 +93,10 @@ def test_int32_output_needs_neither_scale_nor_clamps():
     ("arguments", "sentence"),
     [
         (("t", (2,), np.dtype(np.float32)), "tensor 't' must be int8, uint8 or int32, not float32"),
+        (
+            ("t", (2**20, 2**20), np.dtype(np.int8)),
+            "tensor 't' of shape (1048576, 1048576) has more than 67108864 values",
+        ),
         (("t", (2, 0), np.dtype(np.int8)), "tensor 't' must have a positive size on every axis, not (2, 0)"),
         (
             ("t", (2,), np.dtype(np.int8), None, np.zeros(3, np.int8)),
@@ -149,3 +179,10 @@ def test_encode_refuses_another_array(array, sentence):
 def test_decode_refuses_another_size():
     with pytest.raises(GraphError, match="tensor 'x' holds 4 values of int8, not 5 of int8"):
         _image_graph().decode("x", np.zeros(5, np.int8))
+
+
+@pytest.mark.parametrize(("profile", "expected"), [(Profile.ONNX, [0, 2, 0, -2]), (Profile.TFLM, [1, 2, -1, -2])])
+def test_quantize_breaks_ties_as_the_profile_wants(profile, expected):
+    quantization = Quantization.per_tensor(2.0)
+    real = np.array([1.0, 3.0, -1.0, -3.0], np.float32)
+    assert quantization.quantize(real, np.dtype(np.int8), profile).tolist() == expected
