@@ -88,7 +88,7 @@ def test_a_named_back_end_is_taken_whatever_the_target(adder, tree):
     for target in TARGETS:
         config = MacroConfig(rows=5, adder=adder, target=target)
         assert [config.adder_for(bits) for bits in (1, 2, 4)] == [adder] * 3
-    made = adder_tree(config, words=3, bits=2)
+    made = adder_tree(config, rows=config.rows, words=3, bits=2)
     assert type(made) is tree
     assert (made.rows, made.words, made.bits) == (5, 3, 2)
     check(made, [[[3, 2, 1]] * 5])

@@ -44,12 +44,15 @@ DIALS = [
     MacroConfig(rows=6, words=4, cell_bits=2, row_groups=2, planes_per_cycle=2, max_act_bits=7, plane_skipping=True),
     MacroConfig(rows=4, words=2, planes_per_cycle=4, max_act_bits=5, plane_skipping=True),
     MacroConfig(rows=3, words=2, row_groups=3, planes_per_cycle=8, max_act_bits=16, plane_skipping=True),
+    MacroConfig(rows=9, words=2, pipeline=2, adder="ripple"),
+    MacroConfig(rows=10, words=4, cell_bits=2, row_groups=2, planes_per_cycle=4, pipeline=1, plane_skipping=True),
 ]
 
 
 def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
-    dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups{'-skip' if config.plane_skipping else ''}"
+    dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups-{config.pipeline}cuts"
+    dial += "-skip" if config.plane_skipping else ""
     return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{config.adder}-{dial}"
 
 
@@ -200,8 +203,8 @@ def test_latency_is_the_declared_constant(act_bits):
         session.operate(0, np.ones(SMALL.rows, np.int64), act_bits, False)
 
     session = simulate(SMALL, script)
-    assert session.answered[0] - session.taken[0] == Macro.latency + act_bits - 1
-    assert Macro.latency == 4
+    assert session.answered[0] - session.taken[0] == session.dut.latency + act_bits - 1
+    assert session.dut.latency == 4
 
 
 def test_operations_follow_one_another_without_a_bubble():
@@ -239,9 +242,10 @@ def test_every_setting_of_the_dial_takes_its_declared_cycles(config):
                     cycles.append(occupied_cycles(config, x, bits, signed))
 
     session = simulate(config, script)
+    assert session.dut.latency == 4 + config.pipeline
     assert np.diff(session.taken).tolist() == cycles[:-1]
     assert [out - into for into, out in zip(session.taken, session.answered, strict=True)] == [
-        Macro.latency + count - 1 for count in cycles
+        4 + config.pipeline + count - 1 for count in cycles
     ]
     assert session.planes == list(range(session.taken[0] + 1, session.taken[0] + 1 + sum(cycles)))
 
@@ -276,7 +280,7 @@ def test_planes_that_contribute_nothing_cost_no_cycle(x, signed, cycles):
 
 
 @pytest.mark.parametrize("stall", [0.2, 0.5, 0.9])
-@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6]], ids=name)
+@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[-1]], ids=name)
 def test_stalls_lose_and_repeat_nothing(config, stall):
     rng = np.random.default_rng(11)
 
@@ -461,6 +465,7 @@ COSIM_GEOMETRIES = [
     MacroConfig(rows=5, words=8, cell_bits=2, max_weight_bits=16, weight_sets=3),
     MacroConfig(rows=12, words=8, planes_per_cycle=2, row_groups=3),
     MacroConfig(rows=8, words=8, cell_bits=2, planes_per_cycle=2, row_groups=2, max_act_bits=7, plane_skipping=True),
+    MacroConfig(rows=20, words=8, row_groups=2, pipeline=2, adder="ripple"),
 ]
 
 

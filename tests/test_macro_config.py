@@ -89,6 +89,12 @@ def test_geometry_of_the_default():
         ),
         ({"row_groups": 65}, "macro.row_groups must be an integer from 1 to 64, not 65"),
         ({"row_groups": 3}, "macro.row_groups must divide rows 64, not 3"),
+        ({"pipeline": 5}, "macro.pipeline must be an integer from 0 to 4, not 5"),
+        (
+            {"pipeline": 3, "row_groups": 8},
+            "macro.pipeline 3 cuts the adder trees into 4 levels, which needs at least 16 rows in a row group (= 2**4),"
+            " not 8 (= rows 64 / row_groups 8)",
+        ),
         ({"plane_skipping": 1}, "macro.plane_skipping must be True or False, not 1"),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),

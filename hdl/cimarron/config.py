@@ -67,6 +67,8 @@ class MacroConfig:
         Blocks of ``rows / row_groups`` neighbouring rows that share an adder tree in turn.
     plane_skipping : bool
         Whether planes that contribute nothing are left out, at the price of a shifter per accumulator.
+    pipeline : int
+        Registers inside the adder trees, 0 to 4: each shortens the path through them and is a cycle of latency.
     adder : str
         Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
     target : str
@@ -82,6 +84,7 @@ class MacroConfig:
     planes_per_cycle: int = 1
     row_groups: int = 1
     plane_skipping: bool = False
+    pipeline: int = 0
     adder: str = "auto"
     target: str = "asic"
 
@@ -116,6 +119,14 @@ class MacroConfig:
         if self.rows % self.row_groups:
             raise ConfigError(f"macro.row_groups must divide rows {self.rows}, not {self.row_groups}")
         _check_bool("macro", "plane_skipping", self.plane_skipping)
+        _check_int("macro", "pipeline", self.pipeline, 0, 4)
+        levels = self.pipeline + 1
+        if self.pipeline and self.group_rows < 2**levels:
+            raise ConfigError(
+                f"macro.pipeline {self.pipeline} cuts the adder trees into {levels} levels, which needs at least"
+                f" {2**levels} rows in a row group (= 2**{levels}), not {self.group_rows}"
+                f" (= rows {self.rows} / row_groups {self.row_groups})"
+            )
 
     @property
     def group_words(self) -> int:

@@ -15,6 +15,6 @@ BACK_ENDS: dict[str, type[AdderTree]] = {
 }
 
 
-def adder_tree(config: MacroConfig, *, words: int, bits: int) -> AdderTree:
-    """The tree that adds ``bits``-wide numbers from a row group in the configured back-end."""
-    return BACK_ENDS[config.adder_for(bits)](rows=config.group_rows, words=words, bits=bits)
+def adder_tree(config: MacroConfig, *, rows: int, words: int, bits: int) -> AdderTree:
+    """The tree that adds ``bits``-wide numbers from ``rows`` in the configured back-end."""
+    return BACK_ENDS[config.adder_for(bits)](rows=rows, words=words, bits=bits)

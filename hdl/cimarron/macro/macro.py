@@ -5,17 +5,25 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import MacroConfig
-from .adder_tree import AdderTree
 from .array import BitCellArray
-from .back_ends import adder_tree
 from .column_group import ColumnGroup
 from .format import FormatLayout, top_columns
-from .input_driver import InputDriver
+from .input_driver import InputDriver, PlaneLayout
+from .pipelined_tree import PipelinedTree
 from .ports import OperationLayout, ResultLayout, WriteLayout
 from .shift_accumulator import ShiftAccumulator
 from .write_port import WritePort
 
 __all__ = ["Macro"]
+
+
+class TagLayout(data.StructLayout):
+    """What accumulation must know of the sums: as in `PlaneLayout`, and the format of the set they come from."""
+
+    def __init__(self, config: MacroConfig):
+        plane = PlaneLayout(config)
+        names = ("first", "last", "negative", "shift", "place", "error")
+        super().__init__({**{name: plane[name].shape for name in names}, "format": FormatLayout(config)})
 
 
 class Macro(wiring.Component):
@@ -46,9 +54,6 @@ class Macro(wiring.Component):
         Bit s is high while a plane in the array reads set s.
     """
 
-    #: Cycles from an operation of one cycle to its result: driver, sum register, accumulator, result register.
-    latency = InputDriver.latency + AdderTree.latency + 1 + ColumnGroup.latency
-
     def __init__(self, config: MacroConfig):
         self.config = config
         super().__init__(
@@ -62,6 +67,14 @@ class Macro(wiring.Component):
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """Cycles from an operation of one cycle to its result.
+
+        Driver, registers in the adder trees, sum register, accumulator, result register.
+        """
+        return InputDriver.latency + self.config.pipeline + 1 + ColumnGroup.latency
+
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
@@ -70,8 +83,8 @@ class Macro(wiring.Component):
         m.submodules.driver = driver = InputDriver(config)
         m.submodules.write_port = write_port = WritePort(config)
         m.submodules.array = array = BitCellArray(config)
-        m.submodules.tree = tree = adder_tree(config, words=columns, bits=config.cell_bits)
-        m.submodules.counter = counter = adder_tree(config, words=config.planes_per_cycle, bits=1)
+        m.submodules.tree = tree = PipelinedTree(config, words=columns, bits=config.cell_bits)
+        m.submodules.counter = counter = PipelinedTree(config, words=config.planes_per_cycle, bits=1)
         m.submodules.input_sum = input_sum = ShiftAccumulator(
             config.count_bits + 1, config.input_sum_bits, config.planes_per_cycle, config.accumulator_places
         )
@@ -85,21 +98,29 @@ class Macro(wiring.Component):
         plane = driver.o_stream.payload
         sums = Signal(columns * config.column_bits)
         count = Signal(data.ArrayLayout(config.count_bits, config.planes_per_cycle))
-        first, last, negative, error = Signal(), Signal(), Signal(), Signal()
-        shift, place = Signal(), Signal.like(input_sum.place)
-        sums_format = Signal(FormatLayout(config))
-        sums_valid, totals_valid = Signal(), Signal()
+        # What travels with the products of a cycle: through the registers of the trees, then with the sums.
+        travelling = [Signal(TagLayout(config), name=f"tag_{stage}") for stage in range(config.pipeline + 1)]
+        sums_tag = travelling[-1]
+        present = [Signal(name=f"present_{stage}") for stage in range(config.pipeline + 1)]
+        enters = [Signal(name=f"enters_{stage}") for stage in range(config.pipeline + 1)]
+        totals_valid = Signal()
         totals_error = Signal()
-        totals_width = Signal.like(sums_format.width)
-        take_plane, step, capture = Signal(), Signal(), Signal()
+        totals_width = Signal.like(sums_tag.format.width)
+        step, capture = Signal(), Signal()
+        leaves = [*enters[1:], step]
 
         # Each stage is free when it is empty or its content moves on.
         m.d.comb += [
             capture.eq(totals_valid & (~self.o_stream.valid | self.o_stream.ready)),
-            step.eq(sums_valid & (~totals_valid | capture)),
-            driver.o_stream.ready.eq(~sums_valid | step),
-            take_plane.eq(driver.o_stream.valid & driver.o_stream.ready),
-            self.plane.eq(take_plane & ~plane.error),
+            step.eq(present[-1] & (~totals_valid | capture)),
+            driver.o_stream.ready.eq(~present[0] | leaves[0]),
+            *(
+                enter.eq(before & (~here | leave))
+                for enter, before, here, leave in zip(
+                    enters, [driver.o_stream.valid, *present], present, leaves, strict=False
+                )
+            ),
+            self.plane.eq(enters[0] & ~plane.error),
             self.computing.eq(Mux(driver.o_stream.valid & ~plane.error, 1 << plane.set, 0)),
             self.write_error.eq(write_port.error),
         ]
@@ -113,44 +134,51 @@ class Macro(wiring.Component):
             array.row_group.eq(plane.row_group),
             array.x.eq(plane.x),
             tree.i.eq(array.products),
+            tree.enable.eq(Cat(enters[:-1])),
+            counter.enable.eq(Cat(enters[:-1])),
             counter.i.eq(Cat(plane.x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
 
         # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
-        with m.If(step):
-            m.d.sync += sums_valid.eq(0)
-        with m.If(take_plane):
+        for here, enter, leave in zip(present, enters, leaves, strict=True):
+            m.d.sync += here.eq(enter | (here & ~leave))
+        with m.If(enters[0]):
             m.d.sync += [
-                sums_valid.eq(1),
+                travelling[0].first.eq(plane.first),
+                travelling[0].last.eq(plane.last),
+                travelling[0].negative.eq(plane.negative),
+                travelling[0].shift.eq(plane.shift),
+                travelling[0].place.eq(plane.place),
+                travelling[0].error.eq(plane.error),
+                travelling[0].format.eq(Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]),
+            ]
+        for stage in range(config.pipeline):
+            with m.If(enters[stage + 1]):
+                m.d.sync += travelling[stage + 1].eq(travelling[stage])
+        with m.If(enters[-1]):
+            m.d.sync += [
                 sums.eq(Cat(tree.o[column::columns] for column in range(columns))),
                 count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle))),
-                first.eq(plane.first),
-                last.eq(plane.last),
-                negative.eq(plane.negative),
-                shift.eq(plane.shift),
-                place.eq(plane.place),
-                error.eq(plane.error),
-                sums_format.eq(Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]),
             ]
 
         tops = Signal(config.group_words)
         masks = Array(top_columns(width, config.group_words) for width in range(len(config.weight_widths)))
         m.d.comb += [
-            tops.eq(Mux(sums_format.signed, masks[sums_format.width], 0)),
+            tops.eq(Mux(sums_tag.format.signed, masks[sums_tag.format.width], 0)),
             input_sum.step.eq(step),
-            input_sum.first.eq(first),
-            input_sum.negative.eq(negative),
-            input_sum.shift.eq(shift),
-            input_sum.place.eq(place),
+            input_sum.first.eq(sums_tag.first),
+            input_sum.negative.eq(sums_tag.negative),
+            input_sum.shift.eq(sums_tag.shift),
+            input_sum.place.eq(sums_tag.place),
         ]
         m.d.comb += [input_sum.i[p].eq(count[p]) for p in range(config.planes_per_cycle)]
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.step.eq(step),
-                group.first.eq(first),
-                group.negative.eq(negative),
-                group.shift.eq(shift),
-                group.place.eq(place),
+                group.first.eq(sums_tag.first),
+                group.negative.eq(sums_tag.negative),
+                group.shift.eq(sums_tag.shift),
+                group.place.eq(sums_tag.place),
                 group.tops.eq(tops),
                 group.capture.eq(capture),
                 group.width.eq(totals_width),
@@ -167,9 +195,9 @@ class Macro(wiring.Component):
             m.d.sync += totals_valid.eq(0)
         with m.If(step):
             m.d.sync += [
-                totals_valid.eq(last),
-                totals_error.eq(error),
-                totals_width.eq(sums_format.width),
+                totals_valid.eq(sums_tag.last),
+                totals_error.eq(sums_tag.error),
+                totals_width.eq(sums_tag.format.width),
             ]
 
         with m.If(self.o_stream.ready):
