@@ -41,7 +41,11 @@ SOC_GROUPS: Sequence[tuple[str, str, Sequence[str]]] = (
     ),
     ("memory port", "soc.engine", ("dma__cyc", "dma__stb", "dma__adr", "dma__ack", "dma__dat_r")),
     ("gather", "soc.engine.gather", ("start", "active", "read__enable", "read__addr", "full")),
-    ("macro", "soc.engine.macro", ("i_stream__valid", "i_stream__ready", "plane", "o_stream__valid", "o_stream__ready")),
+    (
+        "macro",
+        "soc.engine.macro",
+        ("i_stream__valid", "i_stream__ready", "plane", "o_stream__valid", "o_stream__ready"),
+    ),
     ("drain", "soc.engine.drain", ("s_valid", "b_valid", "w_valid", "done")),
     ("monitor", "soc", ("monitor__busy", "monitor__compute", "monitor__stall_weights", "monitor__retired")),
 )
@@ -133,7 +137,9 @@ def save_groups(waves: Path, save: Path, groups: Sequence[tuple[str, str, Sequen
     """
     with open(waves) as file:
         names = declared(file)
-    prefix = next(re.sub(r"clk$", "", name) for name in names if re.search(r"(^|\.)soc\.clk$", name)).removesuffix("soc.")
+    prefix = next(re.sub(r"clk$", "", name) for name in names if re.search(r"(^|\.)soc\.clk$", name)).removesuffix(
+        "soc."
+    )
     with open(save, "w") as file:
         writer = GTKWSave(file)
         writer.dumpfile(str(waves.resolve()))

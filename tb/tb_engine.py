@@ -145,7 +145,7 @@ def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
             {"row_tiles": 0},
             {"last_rows": rng.choice((0, CONFIG.macro.rows + 1))},
             {"word_tiles": 0},
-            {"last_words": rng.choice((0, CONFIG.macro.words + 1))},
+            {rng.choice(("last_words", "tile_words")): rng.choice((0, CONFIG.macro.words + 1))},
             {"weight_addr": RAM_BASE + 1},
             {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
             {"in_base": act_bytes, "first_row": 0},
@@ -256,7 +256,8 @@ async def steady_state_reaches_the_bound(dut):
                 "in_base": 0, "row_bytes": pixels * macro.rows, "in_height": 1, "first_row": 0, "first_position": 0,
                 "pixel_step": macro.rows, "out_width": pixels, "out_height": 1, "kernel_h": 1, "runs": 1,
                 "run_bytes": macro.rows, "row_tiles": 1, "last_rows": macro.rows, "word_tiles": 1,
-                "last_words": outputs, "out_base": 2048, "out_pixel_step": outputs,
+                "last_words": outputs, "tile_words": outputs, "tile_position_step": 0,
+                "out_base": 2048, "out_pixel_step": outputs,
             }  # fmt: skip
             await port.write(Register.CONTROL, 1)
             await port.push(job_words({**fields, "weight_addr": RAM_BASE}))

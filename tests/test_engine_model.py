@@ -19,8 +19,8 @@ MAC = {
     "out_format": OutFormat.INT32, "in_base": 0, "row_bytes": 3, "in_height": 1, "first_row": 0, "first_position": 0,
     "pixel_step": 3, "line_step": 3, "stride_h": 1, "dilation_h": 1, "kernel_step": 3, "out_width": 1,
     "out_height": 1, "kernel_h": 1, "runs": 1, "pad_value": 0, "run_bytes": 3, "run_step": 3, "row_tiles": 1,
-    "last_rows": 3, "word_tiles": 1, "last_words": 2, "weight_addr": BASE, "out_base": 64, "out_pixel_step": 8,
-    "out_tile_step": 8, "out_zero_point": 0, "clamp_min": 0, "clamp_max": 0, "psum_entries": 0,
+    "last_rows": 3, "word_tiles": 1, "last_words": 2, "tile_words": 2, "tile_position_step": 0, "weight_addr": BASE, "out_base": 64,
+    "out_pixel_step": 8, "out_tile_step": 8, "out_zero_point": 0, "clamp_min": 0, "clamp_max": 0, "psum_entries": 0,
 }  # fmt: skip
 LOAD = {"source": BASE, "destination": 0, "length": 4}
 
@@ -42,6 +42,15 @@ def run(stream: bytes, activations: bytes, **changes: int) -> EngineModel:
 
 def int32s(model: EngineModel, count: int) -> list[int]:
     return list(struct.unpack_from(f"<{count}i", model.activations, 64))
+
+
+def test_word_tiles_may_read_channels_of_their_own():
+    stream = record(0) + row(3) + record(0) + row(5)
+    model = run(
+        stream, bytes([10, 20]), row_bytes=2, run_bytes=1, last_rows=1, word_tiles=2, last_words=1, tile_words=1,
+        tile_position_step=1, out_tile_step=4,
+    )  # fmt: skip
+    assert int32s(model, 2) == [30, 100]
 
 
 WEIGHTS = record(100) + record(-7) + row(1, -1) + row(2, 0) + row(3, 127)
@@ -175,6 +184,8 @@ def test_bad_loads(changes, code, info):
         ({"word_tiles": 0}, EngineError.BAD_SHAPE, 14),
         ({"last_words": 0}, EngineError.BAD_SHAPE, 14),
         ({"last_words": 3}, EngineError.BAD_SHAPE, 14),
+        ({"tile_words": 0}, EngineError.BAD_SHAPE, 21),
+        ({"tile_words": 3}, EngineError.BAD_SHAPE, 21),
         ({"weight_addr": BASE + 2}, EngineError.BAD_SHAPE, 15),
         ({"row_tiles": 2, "psum_entries": 17}, EngineError.PSUM_OVERFLOW, 17),
         ({"in_base": 254}, EngineError.BAD_ACT_ADDRESS, 254),

@@ -182,7 +182,8 @@ JOB_WORDS = 24
 #: ``run_bytes`` contiguous bytes (all taps and channels of a kernel row are one run, unless dilated). Their
 #: concatenation, cut every ``rows`` bytes, gives the row tiles. Positions are bytes relative to the start of an image
 #: row; bytes outside [0, row_bytes) or outside [0, in_height) image rows read as ``pad_value``.
-#: Loop order: word tile, row tile, output pixel.
+#: Loop order: word tile, row tile, output pixel. Word tiles may read different channels (``tile_position_step``): a
+#: depthwise layer is a job whose tiles hold a few channels each, with weights only where row and output share a channel.
 JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
     Opcode.LOAD: {
         "opcode": Field(0, 0, 8, "Opcode.LOAD"),
@@ -219,6 +220,8 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "last_rows": Field(13, 16, 16, "rows of the last row tile, 1 to rows"),
         "word_tiles": Field(14, 0, 16, "tiles over the output channels"),
         "last_words": Field(14, 16, 16, "outputs of the last word tile, 1 to outputs(weight_bits)"),
+        "tile_words": Field(21, 0, 16, "outputs of every other word tile, 1 to outputs(weight_bits)"),
+        "tile_position_step": Field(22, 0, 24, "positions from a word tile's input to the next tile's (0: all share it)"),
         "weight_addr": Field(15, 0, 32, "memory byte address of the weight stream, a multiple of the port's width"),
         "out_base": Field(16, 0, 32, "activation address of output channel 0 of the first pixel"),
         "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next"),

@@ -137,6 +137,7 @@ class EngineModel:
             (11, fields["run_bytes"] > 0),
             (13, fields["row_tiles"] > 0 and 1 <= fields["last_rows"] <= macro.rows),
             (14, fields["word_tiles"] > 0 and 1 <= fields["last_words"] <= outputs),
+            (21, 1 <= fields["tile_words"] <= outputs),
             (15, fields["weight_addr"] % self.config.port_bytes == 0),
         ]
         for word, holds in rules:
@@ -145,8 +146,8 @@ class EngineModel:
         if fields["row_tiles"] > 1 and fields["psum_entries"] > self.config.psum_entries:
             raise JobError(EngineError.PSUM_OVERFLOW, fields["psum_entries"])
 
-    def _gather(self, fields: dict[str, int]) -> np.ndarray:
-        """Raw input bytes, shape (pixels, depth)."""
+    def _gather(self, fields: dict[str, int], tile: int) -> np.ndarray:
+        """Raw input bytes of a word tile, shape (pixels, depth)."""
 
         def axis(name: str, position: int) -> np.ndarray:
             return np.arange(fields[name]).reshape([-1 if i == position else 1 for i in range(5)])
@@ -155,7 +156,8 @@ class EngineModel:
         run, byte = axis("runs", 3), axis("run_bytes", 4)
         image_row = fields["first_row"] + line * fields["stride_h"] + tap_row * fields["dilation_h"]
         address = fields["in_base"] + line * fields["line_step"] + tap_row * fields["kernel_step"] & 0xFFFF_FFFF
-        position = fields["first_position"] + column * fields["pixel_step"] + run * fields["run_step"] + byte
+        first = fields["first_position"] + tile * fields["tile_position_step"]
+        position = first + column * fields["pixel_step"] + run * fields["run_step"] + byte
 
         row_inside = (image_row >= 0) & (image_row < fields["in_height"])
         beyond = row_inside & (address + fields["row_bytes"] > len(self.activations))
@@ -168,17 +170,16 @@ class EngineModel:
 
     def _mac(self, fields: dict[str, int]) -> None:
         macro, bits = self.config.macro, fields["weight_bits"]
-        tile_outputs = macro.outputs(bits)
         depth = (fields["row_tiles"] - 1) * macro.rows + fields["last_rows"]
         row_stride = -(-macro.row_bits // self.config.weight_port_bits) * self.config.port_bytes
         record_stride = -(-PARAM_BYTES // self.config.port_bytes) * self.config.port_bytes
-        x = _from_bits(self._gather(fields), fields["act_bits"], bool(fields["act_signed"]))
-        if x.shape[1] != depth:
+        if depth != fields["kernel_h"] * fields["runs"] * fields["run_bytes"]:
             raise JobError(EngineError.BAD_SHAPE, 13)
 
         address = fields["weight_addr"]
         for tile in range(fields["word_tiles"]):
-            outputs = fields["last_words"] if tile == fields["word_tiles"] - 1 else tile_outputs
+            outputs = fields["last_words"] if tile == fields["word_tiles"] - 1 else fields["tile_words"]
+            x = _from_bits(self._gather(fields, tile), fields["act_bits"], bool(fields["act_signed"]))
             stream = self._read(address, outputs * record_stride + depth * row_stride)
             address += len(stream)
             records = np.frombuffer(stream, "<u4", outputs * record_stride // 4).reshape(outputs, -1)

@@ -43,10 +43,11 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         out_width = (width + pad_left + pad_right - dilation_w * (kernel_w - 1) - 1) // stride_w + 1
         weight_bits = rng.choice(macro.weight_widths)
         outputs = macro.outputs(weight_bits)
-        out_channels = rng.choice((1, outputs, rng.randrange(1, 3 * outputs)))
+        tile_words = outputs if rng.random() < 0.7 else rng.randrange(1, outputs + 1)
+        out_channels = rng.choice((1, tile_words, rng.randrange(1, 3 * outputs)))
         reduction = kernel_h * kernel_w * channels
         row_tiles = -(-reduction // macro.rows)
-        tile_beats = -(-min(outputs, out_channels) // config.lanes)
+        tile_beats = -(-min(tile_words, out_channels) // config.lanes)
         psums = out_height * out_width * tile_beats * config.lanes if row_tiles > 1 else 0
         out_format = rng.choice(list(OutFormat))
         out_bytes = 4 if out_format == OutFormat.INT32 else 1
@@ -54,7 +55,7 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         fits = in_size + out_size <= config.act_buffer_bytes and psums <= config.psum_entries
         if out_height > 0 and out_width > 0 and fits and reduction * out_channels <= 40 * macro.rows * outputs:
             break
-    word_tiles = -(-out_channels // outputs)
+    word_tiles = -(-out_channels // tile_words)
     gap = config.act_buffer_bytes - in_size - out_size
     first = rng.randrange(gap + 1)
     second = first + rng.randrange(gap - first + 1)
@@ -94,10 +95,12 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         "row_tiles": row_tiles,
         "last_rows": reduction - (row_tiles - 1) * macro.rows,
         "word_tiles": word_tiles,
-        "last_words": out_channels - (word_tiles - 1) * outputs,
+        "last_words": out_channels - (word_tiles - 1) * tile_words,
+        "tile_words": tile_words,
+        "tile_position_step": rng.choice((0, 0, rng.randrange(1, 2 * channels + 1))),
         "out_base": out_addr,
         "out_pixel_step": out_channels * out_bytes,
-        "out_tile_step": outputs * out_bytes,
+        "out_tile_step": tile_words * out_bytes,
         "out_zero_point": rng.randrange(256),
         "clamp_min": low & 0xFF,
         "clamp_max": high & 0xFF,
@@ -106,7 +109,7 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
     magnitude = int((2 ** (act_bits + weight_bits)) * reduction**0.5 / 4) + 1
     stream = bytearray()
     for word_tile in range(word_tiles):
-        for _ in range(fields["last_words"] if word_tile == word_tiles - 1 else outputs):
+        for _ in range(fields["last_words"] if word_tile == word_tiles - 1 else tile_words):
             record = _record(rng, profile, magnitude)
             stream += record.ljust(config.port_bytes * config.param_beats, b"\0")
         stream += rng.randbytes(reduction * config.port_bytes * config.row_beats)

@@ -94,6 +94,7 @@ class Gather(wiring.Component):
         rows_left = Signal(range(rows + 1))
         image_row = Signal(signed(17))
         row_addr = Signal(32)
+        tile_position = Signal(signed(25))  # of the first pixel, for the word tile at hand
         position = Signal(signed(25))
         column = Signal(16)
         line = Signal(16)
@@ -144,7 +145,7 @@ class Gather(wiring.Component):
         first_pixel = [
             image_row.eq(job.first_row),
             row_addr.eq(job.in_base),
-            position.eq(job.first_position),
+            position.eq(tile_position),
             column.eq(0),
             line.eq(0),
         ]
@@ -162,6 +163,7 @@ class Gather(wiring.Component):
         with m.If(self.start):
             m.d.sync += [active.eq(1), row.eq(0), row_tile.eq(0), word_tile.eq(0), walk.eq(0), tile_walk.eq(0)]
             m.d.sync += first_pixel
+            m.d.sync += [tile_position.eq(job.first_position), position.eq(job.first_position)]
             begin_tile(job.row_tiles == 1)
         with m.Elif(active & advance & clear):
             m.d.sync += clear.eq(0)
@@ -176,7 +178,7 @@ class Gather(wiring.Component):
                         walk.eq(tile_walk),
                         column.eq(0),
                         line.eq(line + 1),
-                        position.eq(job.first_position),
+                        position.eq(tile_position),
                         image_row.eq(image_row + job.stride_h),
                         row_addr.eq(row_addr + job.line_step),
                     ]
@@ -187,6 +189,8 @@ class Gather(wiring.Component):
                 with m.Else():
                     m.d.sync += [walk.eq(0), tile_walk.eq(0), row_tile.eq(0), word_tile.eq(word_tile + 1)]
                     m.d.sync += first_pixel
+                    next_position = tile_position + job.tile_position_step
+                    m.d.sync += [tile_position.eq(next_position), position.eq(next_position)]
                     begin_tile(job.row_tiles == 1)
                     with m.If(last_word_tile):
                         m.d.sync += [active.eq(0), clear.eq(0)]

@@ -63,16 +63,18 @@ class Sequencer(wiring.Component):
         words = Signal(32 * JOB_WORDS)  # a shift register: the descriptor needs no multiplexer
         count = Signal(range(JOB_WORDS + 1))
         mac, load = self.next_mac, self.next_load
+        limit = Signal(range(macro.words + 1))  # outputs of one operation
         m.d.comb += [mac.as_value().eq(words), load.as_value().eq(words)]
 
         with m.Switch(mac.weight_bits):
             for index, width in enumerate(macro.weight_widths):
                 with m.Case(width):
-                    m.d.comb += [self.next_width.eq(index), self.next_outputs.eq(macro.outputs(width))]
+                    m.d.comb += [self.next_width.eq(index), limit.eq(macro.outputs(width))]
         with m.Switch(self.job.weight_bits):
             for width in macro.weight_widths:
                 with m.Case(width):
-                    m.d.comb += [self.outputs.eq(macro.outputs(width)), self.stride.eq(width // macro.cell_bits)]
+                    m.d.comb += self.stride.eq(width // macro.cell_bits)
+        m.d.comb += [self.next_outputs.eq(mac.tile_words), self.outputs.eq(self.job.tile_words)]
 
         given_loader = Signal()
         given_compute = Signal()
@@ -97,7 +99,7 @@ class Sequencer(wiring.Component):
                 m.next = "MAC"
                 with m.If(mac.opcode == Opcode.LOAD):
                     m.next = "LOAD"
-                self._check(m)
+                self._check(m, limit)
 
             with m.State("MAC"):
                 m.d.comb += waiting.eq(1)
@@ -122,7 +124,7 @@ class Sequencer(wiring.Component):
                     m.next = "FETCH"
         return m
 
-    def _check(self, m: Module) -> None:
+    def _check(self, m: Module, limit: Value) -> None:
         """Raises ``failed`` for the first rule that the job at hand breaks."""
         config = self.config
         macro = config.macro
@@ -136,7 +138,6 @@ class Sequencer(wiring.Component):
         for width in macro.weight_widths:
             known_width |= mac.weight_bits == width
         good_width = known_width & (mac.act_bits != 0) & (mac.act_bits <= macro.max_act_bits)
-        outputs = self.next_outputs
 
         mac_rules = [
             (~good_width | (mac.out_format > OutFormat.INT32), EngineError.BAD_WIDTH, mac.as_value()[:32]),
@@ -150,7 +151,8 @@ class Sequencer(wiring.Component):
             zero("row_tiles"),
             ((mac.last_rows == 0) | (mac.last_rows > macro.rows), EngineError.BAD_SHAPE, fields["last_rows"].word),
             zero("word_tiles"),
-            ((mac.last_words == 0) | (mac.last_words > outputs), EngineError.BAD_SHAPE, fields["last_words"].word),
+            ((mac.last_words == 0) | (mac.last_words > limit), EngineError.BAD_SHAPE, fields["last_words"].word),
+            ((mac.tile_words == 0) | (mac.tile_words > limit), EngineError.BAD_SHAPE, fields["tile_words"].word),
             (mac.weight_addr & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, fields["weight_addr"].word),
             (
                 (mac.row_tiles != 1) & (mac.psum_entries > config.psum_entries),

@@ -189,6 +189,8 @@ def jobs(
         "last_rows": tiling.last_rows,
         "word_tiles": tiling.word_tiles,
         "last_words": tiling.last_words,
+        "tile_words": tiling.tile_outputs,
+        "tile_position_step": 0,
         "weight_addr": weight_address,
         "out_pixel_step": pixel_bytes,
         "out_tile_step": tiling.tile_outputs * value_bytes,
