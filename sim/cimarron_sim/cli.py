@@ -1,7 +1,11 @@
 """The command line: ``cimarron check | compile | run | verilog | doctor``."""
 
+import errno
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +23,33 @@ from .compiler.image import ProgramError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
-from .report.folder import FolderError, check_folder, replaced_folder
+from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
 from .report.progress import reported_progress
 from .report.record import write_json
 from .report.table import print_run
 from .runner.doctor import examine
 from .runner.session import run_model
 from .runner.simulation import SimulationError
-from .runner.tools import ToolError
+from .runner.tools import MissingToolError, ToolError
 
 __all__ = ["main"]
 
 #: Exit codes: a mismatch or a run that failed; arguments or input that cannot be used.
 FAILED, REFUSED = 1, 2
 
-_REFUSALS = (ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError)
-_FAILURES = (ToolError, SimulationError, CpuSourceError)
+_REFUSALS = (
+    ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError, MissingToolError,
+    CpuSourceError,
+)  # fmt: skip
+_FAILURES = (ToolError, SimulationError)
+
+#: What helps when the system refuses to read or write.
+_REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EROFS: "choose another place",
+}
 
 
 class _Commands(click.Group):
@@ -50,7 +65,11 @@ class _Commands(click.Group):
             _complain(str(error))
             ctx.exit(FAILED)
         except OSError as error:
-            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+            remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
+            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}: {remedy}")
+            ctx.exit(REFUSED)
+        except MemoryError:
+            _complain("this machine has too little memory for that: use a smaller model or fewer inputs")
             ctx.exit(REFUSED)
 
 
@@ -60,6 +79,19 @@ def _complain(sentence: str) -> None:
 
 def _announce(text: str) -> None:
     click.echo(text, err=True)
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Take a request to terminate like Ctrl-C: simulators stop and scratch files go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _console() -> Console:
@@ -83,11 +115,13 @@ _model = click.argument("model", type=click.Path(path_type=Path))
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="cimarron")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Runs quantised networks on a simulated compute-in-memory chip, bit for bit.
 
     Exit codes: 0 good, 1 a mismatch or a failed run, 2 bad arguments or input.
     """
+    ctx.with_resource(_tidy_end())
 
 
 def _one_input(graph: Graph) -> None:
@@ -132,6 +166,7 @@ def compile_command(model: Path, config: SocConfig, output: Path) -> None:
     """Compile MODEL to a program: program.bin for the chip, program.json about it."""
     graph = load(model)
     _one_input(graph)
+    check_place(output)
     program = compile(graph, config)
     program.save(output)
     bound = sum(layer.bound.cycles for layer in program.layers)
@@ -171,6 +206,9 @@ def run_command(
     graph = load(model)
     _one_input(graph)
     check_folder(output)
+    check_place(build_dir, "build folder")
+    if trace is not None:
+        check_file(trace)
     arrays = [array for path in inputs for array in read_inputs(path, graph)]
     with reported_progress("sample") as progress:
         session = run_model(
@@ -204,6 +242,7 @@ def verilog_command(config: SocConfig, tops: Sequence[str], output: Path) -> Non
     """Write the hardware as Verilog: one file per top, named like its module."""
     from .runner.tops import write_top
 
+    check_place(output)
     for top in tops:
         for path in write_top(top, config, output):
             click.echo(path)

