@@ -415,7 +415,7 @@ def _after_dequantise(
     return made
 
 
-SQUARE = {"kernel_shape": (2, 2)}
+SQUARE: dict[str, Any] = {"kernel_shape": (2, 2)}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import numpy as np
 import onnx
 import oracle
 import pytest
+from cimarron.config import PRESETS
 from cimarron.isa import Profile
+from cimarron_sim.compiler import compile
 from cimarron_sim.frontend import load
 from cimarron_sim.reference import execute
+from random_graphs import run_on_model
 
 MODELS = Path(__file__).parents[2] / "shared" / "models"
 NETWORKS = {"ad": "ad01_int8", "kws": "kws_ref_model", "ic": "pretrainedResnet_quant"}
@@ -35,6 +38,16 @@ def test_tflite_network_equals_tflite_micro_layer_by_layer(network, layers):
         for node, name in zip(graph.nodes, names, strict=True):
             assert np.array_equal(values[node.outputs[0]], golden[name]), f"{path.name}: {node.name}"
         assert np.array_equal(values[graph.outputs[0]], golden["output"]), path.name
+
+
+def test_tflite_autoencoder_runs_on_the_engines_model():
+    """From the file to the engine's own steps: the answer is tflite-micro's."""
+    goldens, config = _goldens("ad"), PRESETS["default"]
+    program = compile(load(MODELS / "ad01_int8.tflite"), config)
+    for path in goldens:
+        golden = np.load(path)
+        output, _ = run_on_model(program, config, golden["input"].tobytes())
+        assert np.array_equal(program.output.array(output), golden["output"]), path.name
 
 
 @pytest.mark.parametrize("network", ["ad", "kws", "ic"])

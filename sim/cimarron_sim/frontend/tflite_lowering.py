@@ -70,7 +70,7 @@ class TfliteLowering:
             "QUANTIZE": self._quantize,
             "SOFTMAX": self._softmax,
             **{op: lambda operator, becomes=becomes: self._pool(operator, becomes) for op, becomes in pools.items()},
-            **{op: lambda operator, number=number: self._clamp(operator, number) for op, number in clamps.items()},
+            **{op: lambda operator, number=number: self._requantise(operator, number) for op, number in clamps.items()},
             **dict.fromkeys(("EXPAND_DIMS", "RESHAPE", "SQUEEZE"), self._reshape),
             **dict.fromkeys(("PAD", "PADV2"), self._pad),
         }
@@ -342,9 +342,6 @@ class TfliteLowering:
         geometry = self._geometry(operator, x, y, pooling(operator.name, kernel), x.shape[-1])
         del geometry["dilation"]
         return self._append(operator, becomes, [x.name], y, {"kernel": kernel, **geometry, **self._clamps(operator, y)})
-
-    def _clamp(self, operator: FileOperator, activation: int) -> str:
-        return self._requantise(operator, activation)
 
     def _requantise(self, operator: FileOperator, activation: int) -> str:
         x, y = self._input(operator), self._output(operator)
