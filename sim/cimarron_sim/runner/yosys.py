@@ -101,7 +101,9 @@ def run_yosys(script: str, directory: Path, *, purpose: str) -> None:
     quiet_run([*command, "-q", "-l", "yosys.log", "script.ys"], purpose=purpose, env=environment, cwd=str(directory))
 
 
-def check_assertions(read: str, directory: Path, *, bound: int | None = None, seconds: int = 60) -> Verdict:
+def check_assertions(
+    read: str, directory: Path, *, bound: int | None = None, twins: bool = False, seconds: int = 60
+) -> Verdict:
     """Whether the assertions of a design hold while its assumptions do.
 
     Property-directed reachability: an unbounded proof, or a trace from reset that breaks an assertion.
@@ -114,8 +116,10 @@ def check_assertions(read: str, directory: Path, *, bound: int | None = None, se
         For scratch files; must exist.
     bound : int, optional
         Look at this many cycles from reset only, by bounded model checking. `Verdict.PROVED` then says no more.
+    twins : bool
+        The design compares two circuits that are nearly the same: merge what corresponds, then prove the rest.
     seconds : int
-        Time after which the engine gives up, in seconds.
+        Time after which the engine gives up, in seconds. The search for twins has limits of its own.
 
     Raises
     ------
@@ -123,6 +127,8 @@ def check_assertions(read: str, directory: Path, *, bound: int | None = None, se
         If Yosys is not installed, or fails.
     """
     engine = f"pdr -T {seconds}" if bound is None else f"bmc3 -T {seconds} -F {bound}"
+    if twins:
+        engine = "scorr; dprove"
     (directory / "carrier.il").write_text(_CARRIER, encoding="utf-8")
     (directory / "engine.abc").write_text(
         f"write_blif carrier.blif; read_aiger graph.aig; fold; strash; {engine}; write_status status.txt;"
