@@ -16,29 +16,12 @@ from cimarron.isa import (
     Register,
     pack_job,
 )
-from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge
-from tblib.dma import DmaMemory
-from tblib.engine import EnginePort
+from cocotb.triggers import FallingEdge
+from tblib.engine import EnginePort, start
 from tblib.engine_model import EngineModel, JobError
 from tblib.jobs import job_words, random_mac
 
 CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
-
-
-async def start(dut, content: bytearray | None = None, **pressure: float) -> tuple[Random, EnginePort]:
-    """Clock, memory, reset."""
-    rng = Random(cocotb.RANDOM_SEED)
-    port = EnginePort(dut)
-    memory = DmaMemory(dut, content if content is not None else bytearray(256), RAM_BASE, rng, **pressure)
-    Clock(dut.clk, 20, unit="ns").start()
-    dut.rst.value = 1
-    dut.dma__stall.value = 0
-    await ClockCycles(dut.clk, 3)
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
-    cocotb.start_soon(memory.run())
-    return rng, port
 
 
 @cocotb.test()

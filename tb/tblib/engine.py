@@ -1,7 +1,15 @@
 """The two ports through which software drives the engine."""
 
-from cimarron.isa import ACT_WINDOW, Instruction, Register
-from cocotb.triggers import FallingEdge
+from random import Random
+
+import cocotb
+from cimarron.isa import ACT_WINDOW, RAM_BASE, Instruction, Register
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge
+
+from .dma import DmaMemory
+
+__all__ = ["EnginePort", "start"]
 
 
 class EnginePort:
@@ -90,3 +98,18 @@ class EnginePort:
         words = [await self.bus(ACT_WINDOW + at) for at in range(first, address + length, 4)]
         data = b"".join(word.to_bytes(4, "little") for word in words)
         return data[address - first : address - first + length]
+
+
+async def start(dut, content: bytearray | None = None, **pressure: float) -> tuple[Random, EnginePort]:
+    """Clock, reset, and memory from RAM_BASE on; ``pressure`` is that of `DmaMemory`."""
+    rng = Random(cocotb.RANDOM_SEED)
+    port = EnginePort(dut)
+    memory = DmaMemory(dut, content if content is not None else bytearray(256), RAM_BASE, rng, **pressure)
+    Clock(dut.clk, 20, unit="ns").start()
+    dut.rst.value = 1
+    dut.dma__stall.value = 0
+    await ClockCycles(dut.clk, 3)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+    cocotb.start_soon(memory.run())
+    return rng, port
