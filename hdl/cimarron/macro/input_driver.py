@@ -73,7 +73,8 @@ class InputDriver(wiring.Component):
         """Bit planes of the incoming vector, sign or zero extended where anything looks at the extension."""
         config = self.config
         operation = self.i_stream.payload
-        planes: list[Value] = [Cat(operation.x[row][bit] for row in range(config.rows)) for bit in range(places)]
+        rows = range(config.rows)
+        planes = [Value.cast(Cat(operation.x[row][bit] for row in rows)) for bit in range(places)]
         if config.planes_per_cycle == 1 and not config.plane_skipping:
             return planes
         fill = Signal(config.rows)
