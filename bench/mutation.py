@@ -91,7 +91,8 @@ class Script:
         """Offer a weight matrix: of the extremes, or random."""
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
         extremes = self.rng.integers(3) == 0
-        for row in range(CONFIG.rows):
+        # In any order: a write that also reaches the last row must not be repaired by what follows.
+        for row in self.rng.permutation(CONFIG.rows).tolist():
             count = CONFIG.outputs(bits)
             drawn = self.rng.choice([low, high], count) if extremes else self.rng.integers(low, high + 1, count)
             packed = sum((int(value) & (1 << bits) - 1) << place * bits for place, value in enumerate(drawn))
