@@ -1,14 +1,19 @@
+# amaranth: UnusedElaboratable=no
 """A board's file must constrain ports that exist, each once and completely."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
-from cimarron.config import PRESETS
+from amaranth.hdl import Shape
+from cimarron.config import PRESETS, load_config
+from cimarron.soc.soc import Soc
 from cimarron_sim.runner.tops import write_top
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "constraints").glob("*.[lp][pc]f"))
+README = (ROOT / "constraints" / "README.md").read_text(encoding="utf-8")
 PORTS = {"clk", "rst", "uart_rx", "uart_tx"}
 
 
@@ -66,9 +71,26 @@ def test_nothing_is_constrained_twice(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_clock_has_the_frequency_that_the_readme_states(path):
     (frequency,) = [(port, int(value)) for what, port, value in parsed(path) if what == "megahertz"]
-    row = re.search(rf"^\| `{path.name}` .*\| (\d+) MHz \|", (path.parent / "README.md").read_text(), re.MULTILINE)
+    row = re.search(rf"^\| `{path.name}` .*\| (\d+) MHz \|", README, re.MULTILINE)
     assert row is not None
     assert frequency == ("clk", int(row[1]))
+
+
+def test_the_other_ports_have_as_many_bits_as_the_readme_states():
+    soc = Soc(PRESETS["tiny"])
+    pins = {path[0]: member for path, member, _ in soc.signature.flatten(soc) if path[0] in PORTS}
+    assert set(pins) == PORTS - {"clk", "rst"}
+    bits = sum(Shape.cast(member.shape).width for path, member, _ in soc.signature.flatten(soc) if path[0] not in PORTS)
+    assert f"{bits} bits in all" in README
+
+
+def test_the_configuration_in_the_readme_is_one(tmp_path):
+    (text,) = re.findall(r"^ *```toml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "board.toml"
+    path.write_text(textwrap.dedent(text))
+    config = load_config(str(path))
+    assert config.clock_hz == 25_000_000
+    assert config.engine.macro.target == "ecp5"
 
 
 def test_a_file_that_cannot_be_read_fails(tmp_path):
