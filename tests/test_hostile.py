@@ -16,6 +16,8 @@ from cimarron_sim.compiler.program import Program
 from cimarron_sim.frontend import load
 from cimarron_sim.inputs import InputError, read_inputs
 from cimarron_sim.report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
+from cimarron_sim.runner.bench import run_bench
+from cimarron_sim.runner.tools import ToolError
 from cimarron_sim.runner.verilog import write_text
 from test_cli import call, model_file, refusal
 
@@ -204,6 +206,13 @@ def test_a_missing_tool_is_bad_input(missing, model, inputs, tmp_path, build_dir
     assert f"cimarron: {missing} is not installed" in stderr
     assert f"run `sudo apt-get install {missing}`" in stderr
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.cosim
+def test_a_seed_that_is_no_number_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEED", "0x7")
+    with pytest.raises(ToolError, match="SEED must be a whole number, not '0x7'"):
+        run_bench(tmp_path / "v.v", "v", "tb_adder_tree")
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def run_bench(
     BenchError
         If the bench is missing, the build fails, the simulation stops early, a test fails, or none runs.
     ToolError
-        If the simulator or a program it needs is missing.
+        If the simulator or a program it needs is missing, or the seed is no number.
     """
     from cocotb_tools.runner import VerilatorControlFile, get_runner
 
@@ -162,6 +162,8 @@ def run_bench(
     else:
         environment = verilator_environment()
     if chosen := os.environ.get("SEED"):
+        if not chosen.isdecimal():
+            raise ToolError(f"SEED must be a whole number, not {chosen!r}: set it to the seed that was printed")
         seed = int(chosen)
     elif seed is None:
         seed = random.SystemRandom().randrange(2**31)
