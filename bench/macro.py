@@ -1,6 +1,6 @@
 """What the macro costs and how fast it is: lines of Verilog, adders against their floor, cycles per operation.
 
-Run as ``python bench/macro.py``; prints a table and writes ``build/bench/macro.json``.
+Run as ``python bench/macro.py``; prints the tables and writes each as ``build/bench/macro_<table>.json``.
 """
 
 import json
@@ -91,10 +91,10 @@ def main() -> None:
         print("  " + "".join(f"{key:>13}" for key in rows[0]))
         for row in rows:
             print("  " + "".join(f"{value:>13}" for value in row.values()))
-    path = OUTPUT / "macro.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+        path = OUTPUT / f"macro_{title}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        print(f"written to {path}")
 
 
 if __name__ == "__main__":
