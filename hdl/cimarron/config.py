@@ -188,14 +188,16 @@ class MacroConfig:
     def adder_for(self, bits: int) -> str:
         """Back-end that adds numbers of ``bits`` each.
 
-        Carry chains pay on FPGAs: at once for three bits and more, behind counters for fewer. On ECP5 the way into a
-        chain takes cells of its own, so that counters pay for any width.
+        Narrow numbers go through counters on every FPGA. Wider ones take the carry chains of iCE40 and Gowin; on ECP5
+        the way into a chain takes cells of its own once routed, and carry-save is smaller and faster.
         """
         if self.adder != "auto":
             return self.adder
         if self.target == "asic":
             return "carry_save"
-        return "counters" if bits < 3 or self.target == "ecp5" else "ripple"
+        if bits < 3:
+            return "counters"
+        return "carry_save" if self.target == "ecp5" else "ripple"
 
     def result_bits_for(self, weight_bits: int) -> int:
         """Bits of a signed result for weights of ``weight_bits``.
