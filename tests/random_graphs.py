@@ -7,6 +7,7 @@ from cimarron.config import SocConfig
 from cimarron.isa import ACT_WINDOW, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
 from cimarron_sim.compiler import Program
 from cimarron_sim.graph import Graph, Node, Quantization, Tensor
+from cpu_model import compute
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 from tblib.engine_model import EngineModel
@@ -22,7 +23,7 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
     output : bytes
         What the program leaves at its output offset.
     activations : list of bytes
-        The activation buffer after each job.
+        The activation buffer after each job and each step of the CPU.
     """
     header = dict(zip(PROGRAM_HEADER, struct.unpack_from("<16I", program.image), strict=True))
     memory = bytearray(config.ram_bytes - PROGRAM_OFFSET)
@@ -45,8 +46,13 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
                 address, target, count = words
                 assert address + count <= len(engine.activations) < ACT_WINDOW
                 memory[target : target + count] = engine.activations[address : address + count]
+            case Step.WAIT:
+                pass
             case Step.END:
                 break
+            case kind:
+                compute(kind, words, engine.activations, bytes(memory))
+                snapshots.append(bytes(engine.activations))
     output = header["output_offset"]
     return bytes(memory[output : output + header["output_bytes"]]), snapshots
 
@@ -62,20 +68,22 @@ class Builder:
     zero_point : int
     profile : Profile
     seed : int
+    scale : float
+        Of the input.
     """
 
     def __init__(
         self, shape: tuple[int, ...], dtype: DTypeLike = np.int8, zero_point: int = 0,
-        profile: Profile = Profile.ONNX, seed: int = 0,
+        profile: Profile = Profile.ONNX, seed: int = 0, scale: float = 1.0,
     ):  # fmt: skip
         self.random = np.random.default_rng(seed)
         self.profile = profile
         self.tensors = {}
         self.nodes = []
-        self.last = self._tensor("x", shape, dtype, zero_point)
+        self.last = self._tensor("x", shape, dtype, zero_point, scale=scale)
 
-    def _tensor(self, name, shape, dtype, zero_point=0, data=None, bits=None):
-        quantization = None if np.dtype(dtype) == np.int32 else Quantization.per_tensor(1.0, zero_point)
+    def _tensor(self, name, shape, dtype, zero_point=0, data=None, bits=None, scale=1.0):
+        quantization = None if np.dtype(dtype) == np.int32 else Quantization.per_tensor(scale, zero_point)
         self.tensors[name] = Tensor(name, shape, np.dtype(dtype), quantization, data, bits)
         return name
 
@@ -126,6 +134,72 @@ class Builder:
         weights = (outputs, *kernel, channels)
         shape = (images, *out, outputs)
         return self._operate("conv2d", shape, weights, bits, dtype, zero_point, clamp, bias, attributes, name)
+
+    def depthwise_conv2d(
+        self, multiplier, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8, dtype=np.int8,
+        zero_point=0, clamp=None, bias=5000, name=None,
+    ):  # fmt: skip
+        """Append a depthwise convolution of ``multiplier`` outputs per channel."""
+        images, *size, channels = self.tensors[self.last].shape
+        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        padded = size[0] + pads[0] + pads[2], size[1] + pads[1] + pads[3]
+        out = [(p - span) // s + 1 for p, span, s in zip(padded, spans, stride, strict=True)]
+        attributes = {"stride": stride, "dilation": dilation, "pads": pads}
+        outputs = channels * multiplier
+        shape, weights = (images, *out, outputs), (outputs, *kernel)
+        return self._operate("depthwise_conv2d", shape, weights, bits, dtype, zero_point, clamp, bias, attributes, name)
+
+    def _plain(self, op, inputs, shape, dtype, zero_point, scale, **attributes):
+        """Append an operator without weights; clamps leave out a few values."""
+        limits, name = np.iinfo(dtype), f"layer{len(self.nodes)}"
+        clamps = {} if op in ("mean", "softmax") else {"clamp_min": limits.min + 3, "clamp_max": limits.max - 3}
+        y = self._tensor(f"{name}.y", shape, dtype, zero_point, scale=scale)
+        self.nodes.append(Node(name, op, inputs, (y,), {**clamps, **attributes}))
+        self.last = y
+        return self
+
+    def _scaling(self, *reals):
+        """Scaling of an operator without weights: that of profile ONNX is in its tensors."""
+        if self.profile is Profile.ONNX:
+            return {}
+        fraction, shift = np.frexp(np.array(reals if len(reals) > 1 else reals[0]))
+        multiplier = np.round(fraction * (2**31 - 1)).astype(np.int32)
+        return {"multiplier": multiplier, "shift": shift.astype(np.int32)}
+
+    def average_pool(self, kernel, stride):
+        """Append an average pool of the input's scale."""
+        x = self.tensors[self.last]
+        out = [(size - k) // s + 1 for size, k, s in zip(x.shape[1:3], kernel, stride, strict=True)]
+        shape, scale = (x.shape[0], *out, x.shape[3]), float(x.quantization.scale)
+        attributes = {"kernel": kernel, "stride": stride, "pads": (0, 0, 0, 0)}
+        return self._plain("average_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
+
+    def mean(self, dtype=np.int8, zero_point=0):
+        """Append a mean over the pixels, to half the scale."""
+        x = self.tensors[self.last]
+        shape = (x.shape[0], x.shape[3])
+        return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=(1, 2), **self._scaling(2.0))
+
+    def requantise(self, scale, dtype=np.int8, zero_point=0):
+        """Append a requantisation."""
+        x = self.tensors[self.last]
+        scaling = self._scaling(1 / scale)
+        return self._plain("requantise", (self.last,), x.shape, dtype, zero_point, scale, **scaling)
+
+    def add(self, other, scale, dtype=np.int8, zero_point=0):
+        """Append the sum of the last tensor and another."""
+        a, b = (self.tensors[name] for name in (self.last, other))
+        s_a, s_b = (float(tensor.quantization.scale) for tensor in (a, b))
+        twice = 2 * max(s_a, s_b)
+        scaling = self._scaling(s_a / twice, s_b / twice, twice / (2**20 * scale))
+        return self._plain("add", (self.last, other), a.shape, dtype, zero_point, scale, **scaling)
+
+    def softmax(self, dtype=np.int8):
+        """Append a softmax."""
+        x = self.tensors[self.last]
+        scale, lowest = float(x.quantization.scale), int(np.iinfo(dtype).min)
+        scaling = self._scaling(scale * 2**26)
+        return self._plain("softmax", (self.last,), x.shape, dtype, lowest, 1 / 256, **scaling)
 
     def flatten(self):
         """Append a reshape to (images, values)."""
@@ -184,6 +258,8 @@ def layers(draw, max_image: int = 7, max_depth: int = 70) -> Builder:
     height = draw(st.integers(max(1, spans[0] - pads[0] - pads[2]), max_image))
     width = draw(st.integers(max(1, spans[1] - pads[1] - pads[3]), max_image))
     shape = (images, height, width, draw(st.integers(1, 6)))
-    return Builder(shape, dtype, zero_point, profile, seed).conv2d(
-        outputs, kernel, stride=stride, dilation=dilation, pads=pads, **draw(_output())
-    )
+    window = {"stride": stride, "dilation": dilation, "pads": pads}
+    builder = Builder(shape, dtype, zero_point, profile, seed)
+    if draw(st.booleans()):
+        return builder.depthwise_conv2d(draw(st.integers(1, 3)), kernel, **window, **draw(_output()))
+    return builder.conv2d(outputs, kernel, **window, **draw(_output()))

@@ -12,7 +12,7 @@ __all__ = [
     "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
     "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Interrupt",
     "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
-    "Register", "c_header", "pack_job", "unpack_job",
+    "Register", "SOFTMAX_VALUES", "WINDOW_WORDS", "c_header", "pack_job", "unpack_job",
 ]  # fmt: skip
 
 # Address map (bytes). Addresses with bit 31 set bypass the CPU's caches; RAM appears both ways.
@@ -183,7 +183,7 @@ JOB_WORDS = 24
 #: concatenation, cut every ``rows`` bytes, gives the row tiles. Positions are bytes relative to the start of an image
 #: row; bytes outside [0, row_bytes) or outside [0, in_height) image rows read as ``pad_value``.
 #: Loop order: word tile, row tile, output pixel. Word tiles may read different channels (``tile_position_step``): a
-#: depthwise layer is a job whose tiles hold a few channels each, with weights only where row and output share a channel.
+#: depthwise layer is a job whose tiles hold a few channels each, with weights where row and output share a channel.
 JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
     Opcode.LOAD: {
         "opcode": Field(0, 0, 8, "Opcode.LOAD"),
@@ -221,7 +221,7 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "word_tiles": Field(14, 0, 16, "tiles over the output channels"),
         "last_words": Field(14, 16, 16, "outputs of the last word tile, 1 to outputs(weight_bits)"),
         "tile_words": Field(21, 0, 16, "outputs of every other word tile, 1 to outputs(weight_bits)"),
-        "tile_position_step": Field(22, 0, 24, "positions from a word tile's input to the next tile's (0: all share it)"),
+        "tile_position_step": Field(22, 0, 24, "positions from a word tile's input to the next's (0: all share it)"),
         "weight_addr": Field(15, 0, 32, "memory byte address of the weight stream, a multiple of the port's width"),
         "out_base": Field(16, 0, 32, "activation address of output channel 0 of the first pixel"),
         "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next"),
@@ -266,13 +266,36 @@ PROGRAM_HEADER = (
 )
 
 
+#: Operands of `Step.MEAN` that tell its windows, all of which lie inside the image.
+WINDOW_WORDS = (
+    "images", "height", "width", "channels", "kernel_h", "kernel_w", "stride_h", "stride_w", "out_height", "out_width",
+)  # fmt: skip
+
+#: Most values of a row of a softmax: their sum must not overflow.
+SOFTMAX_VALUES = 4095
+
+
 class Step(enum.IntEnum):
-    """Bits 7..0 of a step's first word; bits 31..16 are its length in words, the first one included."""
+    """Bits 7..0 of a step's first word; bits 31..16 are its length in words, the first one included.
+
+    Steps from LOOKUP on are computed by the CPU, which first waits for the engine and afterwards announces
+    `Event.STEP`. Their tensors are addresses in the activation buffer, multiples of 4; their tables are byte offsets in
+    the image, multiples of 4, which a byte indexes by its bits. A ladder is a function that never falls: the number of
+    its rungs, at most 255, its lowest value, then the first input of each value above, ascending. Inputs are int32, or
+    float32 with all bits but the sign inverted if negative. An exponential is an int32 for each difference to the
+    largest value of a row, a real a float32, and a power a uint64 below 2**48 with a uint64, how often it is halved.
+    """
 
     END = 0
     JOB = 1  #: a job descriptor follows (JOB_WORDS words)
     WAIT = 2  #: until the engine is idle
     FETCH = 3  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
+    LOOKUP = 4  #: x, y, bytes, table of 256 bytes: y[i] = table[x[i]]
+    COMBINE = 5  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
+    NARROW = 6  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
+    SOFTMAX = 7  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
+    SHARE = 8  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
+    MEAN = 9  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
 
 
 class Mailbox(enum.IntEnum):
@@ -394,7 +417,9 @@ def c_header() -> str:
         lines.extend(f"#define {prefix}_{member.name} 0x{member.value:X}u" for member in enumeration)
     lines += ["", "/* Word index in the program header. */"]
     lines.extend(f"#define HEADER_{name.upper()} {index}u" for index, name in enumerate(PROGRAM_HEADER))
-    lines += [f"#define HEADER_WORDS {len(PROGRAM_HEADER)}u", "", "#endif", ""]
+    lines += [f"#define HEADER_WORDS {len(PROGRAM_HEADER)}u", "", "/* Word index in a window. */"]
+    lines.extend(f"#define WINDOW_{name.upper()} {index}u" for index, name in enumerate(WINDOW_WORDS))
+    lines += [f"#define WINDOW_WORDS {len(WINDOW_WORDS)}u", "", "#endif", ""]
     return "\n".join(lines)
 
 

@@ -18,13 +18,16 @@ resource.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cimarron.config import EngineConfig
 
 from .layer import MacLayer, Walk
-from .tiling import Tiling
 
-__all__ = ["Bound", "load_bound", "mac_bound", "peak_macs"]
+if TYPE_CHECKING:
+    from .tiling import Tiling
+
+__all__ = ["NO_BOUND", "Bound", "load_bound", "mac_bound", "peak_macs"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Bound:
     def cycles(self) -> int:
         """The least number of cycles: that of the busiest resource."""
         return max(self.compute, self.weights, self.activations, self.outputs)
+
+
+#: That of a layer which leaves the engine alone.
+NO_BOUND = Bound(compute=0, weights=0, activations=0, outputs=0)
 
 
 def peak_macs(config: EngineConfig, act_bits: int, weight_bits: int) -> float:
@@ -63,17 +70,17 @@ def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
     return reads
 
 
-def mac_bound(layer: MacLayer, tiling: Tiling, config: EngineConfig) -> Bound:
+def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig) -> Bound:
     """Bound of a layer, over all its jobs."""
     pixels = layer.images * layer.walk.pixels
     passes = layer.images * len(tiling.stripes)
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
-    beats = layer.outputs * config.param_beats + tiling.word_tiles * layer.walk.depth * config.row_beats
+    beats = layer.outputs * config.param_beats + tiling.word_tiles * tiling.walk.depth * config.row_beats
     cycles = 1 if config.macro.plane_skipping else config.macro.operation_cycles(layer.act_bits)
     return Bound(
         compute=pixels * tiling.row_tiles * tiling.word_tiles * cycles,
         weights=passes * beats,
-        activations=pixels * tiling.word_tiles * _reads(layer.walk, config.macro.rows, config.act_port_bytes),
+        activations=pixels * tiling.word_tiles * _reads(tiling.walk, config.macro.rows, config.act_port_bytes),
         outputs=pixels * tiling.row_tiles * drains,
     )
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from cimarron.config import SocConfig
 
 from ..graph import Graph, Node
+from .cpu import CpuLayer
 from .errors import CompileError
-from .layer import read_layer
+from .operator import EngineLayer, read_operator
 from .params import params
-from .tiling import jobs, tile
+from .tiling import jobs
 
 __all__ = ["Place", "Verdict", "check"]
 
@@ -42,13 +43,12 @@ class Verdict:
     reason: str
 
 
-def _engine(graph: Graph, node: Node, config: SocConfig) -> str:
-    layer = read_layer(graph, node)
-    tiling = tile(layer, config.engine)
+def _engine(graph: Graph, operator: EngineLayer) -> str:
+    layer, tiling = operator.layer, operator.tiling
     params(layer, graph.profile)
     count = len(jobs(layer, tiling, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
     return (
-        f"{layer.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
+        f"{tiling.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
         f" {tiling.word_tiles} tiles, {count} job{'s' if count > 1 else ''}"
     )
 
@@ -56,10 +56,13 @@ def _engine(graph: Graph, node: Node, config: SocConfig) -> str:
 def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
     if node.op == "reshape":
         return Verdict(node.name, node.op, Place.ENGINE, "the bytes stay where they are")
-    if node.op not in ("fully_connected", "conv2d"):
-        return Verdict(node.name, node.op, Place.UNSUPPORTED, f"there is no {node.op}: run it outside the model")
     try:
-        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, node, config))
+        operator = read_operator(graph, node, config.engine)
+        if isinstance(operator, CpuLayer):
+            return Verdict(
+                node.name, node.op, Place.CPU, f"{operator.y.size} values, {len(operator.data)} bytes of tables"
+            )
+        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, operator))
     except CompileError as error:
         return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))
 

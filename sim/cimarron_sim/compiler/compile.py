@@ -3,23 +3,24 @@
 from collections.abc import Sequence
 
 from cimarron.config import SocConfig
-from cimarron.isa import JOB_WORDS, PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, Step, pack_job
+from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, Step, pack_job
 
 from ..graph import Graph
-from .bound import load_bound, mac_bound, peak_macs
+from .bound import NO_BOUND, load_bound, mac_bound, peak_macs
 from .check import Place, check
+from .cpu import CpuLayer
 from .errors import CompileError
 from .image import HEADER_BYTES, finish, step
-from .layer import MacLayer, read_layer
 from .layout import Layout, lay_out
+from .operator import EngineLayer, read_operator
 from .program import Activation, Layer, Program
 from .schedule import Schedule, schedule
 from .stream import weight_stream
-from .tiling import Tiling, jobs, tile
+from .tiling import jobs
 
 __all__ = ["compile"]
 
-_Cut = tuple[MacLayer, Tiling]
+_Operators = Sequence[EngineLayer | CpuLayer]
 
 
 def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
@@ -28,11 +29,11 @@ def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
         raise CompileError("; ".join(reasons))
 
 
-def _refuse_oversized(layout: Layout, cuts: Sequence[_Cut], streams: Sequence[bytes], config: SocConfig) -> None:
+def _refuse_oversized(layout: Layout, plan: Schedule, streams: Sequence[bytes], config: SocConfig) -> None:
     available = config.ram_bytes - PROGRAM_OFFSET
     if layout.memory_bytes <= available:
         return
-    sizes = {layer.name: len(stream) for (layer, _), stream in zip(cuts, streams, strict=True)}
+    sizes = {node.name: len(stream) for node, stream in zip(plan.layers, streams, strict=True)}
     largest = max(sizes, key=sizes.__getitem__, default="input")
     raise CompileError(
         f"the program needs {layout.memory_bytes} bytes of main memory, {available} are free; the largest layer"
@@ -45,37 +46,56 @@ def _activation(graph: Graph, plan: Schedule, name: str) -> Activation:
     return Activation(tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name)
 
 
-def _steps(graph: Graph, plan: Schedule, cuts: Sequence[_Cut], layout: Layout) -> bytes:
+def _jobs(graph: Graph, plan: Schedule, operator: EngineLayer, weight_address: int) -> list[bytes]:
+    layer = operator.layer
+    descriptors = jobs(
+        layer,
+        operator.tiling,
+        profile=graph.profile,
+        x_address=plan.addresses[layer.x.name],
+        y_address=plan.addresses[layer.y.name],
+        weight_address=weight_address,
+    )
+    return [step(Step.JOB, words) for words in descriptors]
+
+
+def _steps(graph: Graph, plan: Schedule, operators: _Operators, layout: Layout) -> bytes:
     base = RAM_BASE + PROGRAM_OFFSET
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
     load = {"source": base + layout.input, "destination": source.address, "length": source.nbytes}
-    descriptors = [pack_job(Opcode.LOAD, **load)]
-    for (layer, tiling), offset in zip(cuts, layout.streams, strict=True):
-        descriptors += jobs(
-            layer,
-            tiling,
-            profile=graph.profile,
-            x_address=plan.addresses[layer.x.name],
-            y_address=plan.addresses[layer.y.name],
-            weight_address=base + offset,
-        )
-    steps = [step(Step.JOB, words) for words in descriptors]
+    steps = [step(Step.JOB, pack_job(Opcode.LOAD, **load))]
+    for operator, offset in zip(operators, layout.streams, strict=True):
+        if isinstance(operator, CpuLayer):
+            steps.append(operator.words(plan.addresses, offset))
+        else:
+            steps += _jobs(graph, plan, operator, base + offset)
     steps += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
     return b"".join(steps)
 
 
-def _layers(graph: Graph, plan: Schedule, cuts: Sequence[_Cut], config: SocConfig) -> tuple[Layer, ...]:
+def _layers(graph: Graph, plan: Schedule, operators: _Operators, config: SocConfig) -> tuple[Layer, ...]:
     engine = config.engine
     source = _activation(graph, plan, graph.inputs[0])
     bound = load_bound(source.nbytes, engine)
     layers = [Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound)]
-    for layer, tiling in cuts:
+    for node, operator in zip(plan.layers, operators, strict=True):
+        output = _activation(graph, plan, node.outputs[0])
+        jobs_before = layers[-1].last_job
+        if isinstance(operator, CpuLayer):
+            layers.append(
+                Layer(
+                    name=node.name, op=node.op, last_job=jobs_before + 1, output=output, macs=0, peak_macs=0.0,
+                    bound=NO_BOUND,
+                )
+            )  # fmt: skip
+            continue
+        layer, tiling = operator.layer, operator.tiling
         layers.append(
             Layer(
-                name=layer.name,
-                op=layer.node.op,
-                last_job=layers[-1].last_job + layer.images * len(tiling.stripes),
-                output=_activation(graph, plan, layer.y.name),
+                name=node.name,
+                op=node.op,
+                last_job=jobs_before + operator.jobs,
+                output=output,
                 macs=layer.macs,
                 peak_macs=peak_macs(engine, layer.act_bits, tiling.weight_bits),
                 bound=mac_bound(layer, tiling, engine),
@@ -107,14 +127,19 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     _refuse_unsupported(graph, config)
     engine = config.engine
     plan = schedule(graph, engine)
-    cuts = [(layer, tile(layer, engine)) for layer in (read_layer(graph, node) for node in plan.layers)]
-    streams = [weight_stream(layer, tiling, graph.profile, engine) for layer, tiling in cuts]
-    layers = _layers(graph, plan, cuts, config)
+    operators = [read_operator(graph, node, engine) for node in plan.layers]
+    streams = [
+        operator.data
+        if isinstance(operator, CpuLayer)
+        else weight_stream(operator.layer, operator.tiling, graph.profile, engine)
+        for operator in operators
+    ]
+    layers = _layers(graph, plan, operators, config)
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
 
-    job_count = layers[-1].last_job + 1
-    ending = step(Step.WAIT) + step(Step.FETCH, [0, 0, 0]) + step(Step.END)
-    steps_bytes = job_count * len(step(Step.JOB, [0] * JOB_WORDS)) + len(ending)
+    # Steps are as long wherever things lie.
+    nowhere = Layout(streams=(0,) * len(operators), input=0, output=0, memory_bytes=0)
+    steps_bytes = len(_steps(graph, plan, operators, nowhere))
     layout = lay_out(
         steps_bytes,
         [len(stream) for stream in streams],
@@ -122,10 +147,10 @@ def compile(graph: Graph, config: SocConfig) -> Program:
         output_bytes=result.nbytes,
         port_bytes=engine.port_bytes,
     )
-    _refuse_oversized(layout, cuts, streams, config)
+    _refuse_oversized(layout, plan, streams, config)
 
     image = bytearray(layout.input)
-    image[HEADER_BYTES : HEADER_BYTES + steps_bytes] = _steps(graph, plan, cuts, layout)
+    image[HEADER_BYTES : HEADER_BYTES + steps_bytes] = _steps(graph, plan, operators, layout)
     for stream, offset in zip(streams, layout.streams, strict=True):
         image[offset : offset + len(stream)] = stream
     return Program(

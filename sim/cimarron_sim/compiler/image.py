@@ -11,6 +11,7 @@ from cimarron.isa import (
     PROGRAM_MAGIC,
     PROGRAM_OFFSET,
     PROGRAM_VERSION,
+    WINDOW_WORDS,
     RunStatus,
     Step,
 )
@@ -18,6 +19,20 @@ from cimarron.isa import (
 __all__ = ["HEADER_BYTES", "ProgramError", "align", "finish", "header_of", "step", "verify"]
 
 HEADER_BYTES = 4 * len(PROGRAM_HEADER)
+
+#: Words of each step, its first included.
+_STEP_WORDS = {
+    Step.END: 1,
+    Step.JOB: 1 + JOB_WORDS,
+    Step.WAIT: 1,
+    Step.FETCH: 4,
+    Step.LOOKUP: 5,
+    Step.COMBINE: 6,
+    Step.NARROW: 5,
+    Step.SOFTMAX: 8,
+    Step.SHARE: 7,
+    Step.MEAN: 5 + len(WINDOW_WORDS),
+}
 
 #: What the CRC does not cover: the words up to the one that holds it.
 _CRC_START = 4 * (PROGRAM_HEADER.index("crc32") + 1)
@@ -74,13 +89,12 @@ def finish(body: bytes, **words: int) -> bytes:
 
 
 def _check_steps(image: bytes, header: dict[str, int]) -> None:
-    lengths = {Step.END: 1, Step.JOB: 1 + JOB_WORDS, Step.WAIT: 1, Step.FETCH: 4}
     offset = header["steps_offset"]
     end = offset + header["steps_bytes"]
     while offset + 4 <= end:
         word = int.from_bytes(image[offset : offset + 4], "little")
         length = word >> 16
-        if word & 0xFF not in lengths or lengths[Step(word & 0xFF)] != length or offset + 4 * length > end:
+        if word & 0xFF not in _STEP_WORDS or _STEP_WORDS[Step(word & 0xFF)] != length or offset + 4 * length > end:
             break
         if word & 0xFF == Step.END:
             return

@@ -1,13 +1,15 @@
 """A multiply-accumulate layer as the engine sees it: a matrix, and a walk over the input."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 
-__all__ = ["MacLayer", "Walk", "read_layer"]
+__all__ = ["MacLayer", "Walk", "read_layer", "window_walk"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,18 @@ class MacLayer:
         Bits an activation needs.
     weights : int32 array, shape (depth, outputs)
         Column j holds the weights of output j in the order of the walk, less their zero point.
+    channel_outputs : int
+        Outputs that read one input channel and no other, in a depthwise layer, whose walk is that of one channel;
+        0 if every output reads all channels.
     weight_signed : bool
     weight_bits : int
         Bits a weight needs, zero point included.
     bias : int32 array, shape (outputs,)
         Zero where the model has none.
+    x_zero_point, y_zero_point : int
+        Taken from every input, padding apart, and added to every output.
+    scaling : dict
+        ``scale``, or ``multiplier`` and ``shift``, and the clamps: see `cimarron_sim.graph`.
     walk : Walk
     images : int
         Batch size: walks that follow one another.
@@ -70,9 +79,13 @@ class MacLayer:
     y: Tensor
     act_bits: int
     weights: np.ndarray
+    channel_outputs: int
     weight_signed: bool
     weight_bits: int
     bias: np.ndarray
+    x_zero_point: int
+    y_zero_point: int
+    scaling: Mapping[str, Any]
     walk: Walk
     images: int
 
@@ -102,11 +115,18 @@ def _fully_connected(x: Tensor) -> tuple[Walk, int]:
     return walk, 1
 
 
-def _conv2d(node: Node, x: Tensor, kernel: tuple[int, ...], y: Tensor) -> tuple[Walk, int]:
-    images, height, width, channels = x.shape
-    _, kernel_h, kernel_w, _ = kernel
+def window_walk(node: Node, x: Tensor, kernel: tuple[int, int], y: Tensor, *, depthwise: bool) -> Walk:
+    """Walk of a window over an image; that of its first channel for an operator that keeps channels apart.
+
+    Raises
+    ------
+    CompileError
+        If the output has another size than the windows.
+    """
+    _, height, width, channels = x.shape
+    kernel_h, kernel_w = kernel
     stride_h, stride_w = node.attributes["stride"]
-    dilation_h, dilation_w = node.attributes["dilation"]
+    dilation_h, dilation_w = node.attributes.get("dilation", (1, 1))
     top, left, bottom, right = node.attributes["pads"]
     out_height = (height + top + bottom - dilation_h * (kernel_h - 1) - 1) // stride_h + 1
     out_width = (width + left + right - dilation_w * (kernel_w - 1) - 1) // stride_w + 1
@@ -116,8 +136,8 @@ def _conv2d(node: Node, x: Tensor, kernel: tuple[int, ...], y: Tensor) -> tuple[
             f" shape {y.shape}: the model contradicts itself"
         )
     # Taps that lie next to each other in memory are one run.
-    contiguous = dilation_w == 1 or kernel_w == 1
-    walk = Walk(
+    contiguous = not depthwise and (dilation_w == 1 or kernel_w == 1)
+    return Walk(
         row_bytes=width * channels,
         in_height=height,
         first_row=-top,
@@ -127,12 +147,11 @@ def _conv2d(node: Node, x: Tensor, kernel: tuple[int, ...], y: Tensor) -> tuple[
         dilation_h=dilation_h,
         kernel_h=kernel_h,
         runs=1 if contiguous else kernel_w,
-        run_bytes=kernel_w * channels if contiguous else channels,
+        run_bytes=kernel_w * channels if contiguous else 1 if depthwise else channels,
         run_step=dilation_w * channels,
         out_height=out_height,
         out_width=out_width,
     )
-    return walk, images
 
 
 def _constant(graph: Graph, node: Node, index: int, what: str) -> np.ndarray:
@@ -152,7 +171,7 @@ def _signed_bits(values: np.ndarray) -> int:
 
 
 def read_layer(graph: Graph, node: Node) -> MacLayer:
-    """The layer of a ``fully_connected`` or ``conv2d`` node.
+    """The layer of a ``fully_connected``, ``conv2d`` or ``depthwise_conv2d`` node.
 
     Raises
     ------
@@ -175,7 +194,9 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
     if node.op == "fully_connected":
         walk, images = _fully_connected(x)
     else:
-        walk, images = _conv2d(node, x, weights.shape, y)
+        kernel_h, kernel_w = weights.shape[1:3]
+        walk = window_walk(node, x, (kernel_h, kernel_w), y, depthwise=node.op == "depthwise_conv2d")
+        images = x.shape[0]
     matrix = (values - weights.zero_points).astype(np.int32).reshape(weights.shape[0], -1).T
     if matrix.shape[0] != walk.depth or y.size != images * walk.pixels * matrix.shape[1]:
         raise CompileError(
@@ -191,9 +212,13 @@ def read_layer(graph: Graph, node: Node) -> MacLayer:
         y=y,
         act_bits=_bits(x),
         weights=matrix,
+        channel_outputs=matrix.shape[1] // x.shape[3] if node.op == "depthwise_conv2d" else 0,
         weight_signed=shifted or weights.dtype == np.int8,
         weight_bits=_signed_bits(matrix) if shifted else _bits(weights),
         bias=bias,
+        x_zero_point=x.zero_point,
+        y_zero_point=y.zero_point,
+        scaling=node.attributes,
         walk=walk,
         images=images,
     )

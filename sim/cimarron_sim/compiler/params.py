@@ -63,8 +63,8 @@ def fold_zero_point(bias: np.ndarray, weights: np.ndarray, zero_point: int) -> n
 
 
 def _tflm(layer: MacLayer) -> tuple[np.ndarray, np.ndarray]:
-    multiplier = np.asarray(layer.node.attributes["multiplier"], np.int64)
-    shift = np.asarray(layer.node.attributes["shift"], np.int64)
+    multiplier = np.asarray(layer.scaling["multiplier"], np.int64)
+    shift = np.asarray(layer.scaling["shift"], np.int64)
     if np.any((multiplier < 0) | (multiplier >= 2**31) | (shift > 30)):
         raise ValueError("a multiplier lies outside [0, 2**31) or a shift above 30")
     # As TFLite does: below 2**-31 nothing is left.
@@ -85,11 +85,11 @@ def params(layer: MacLayer, profile: Profile) -> np.ndarray:
         If the layer's scales cannot be expressed.
     """
     words = np.zeros((layer.outputs, PARAM_BYTES // 4), np.int64)
-    words[:, 0] = fold_zero_point(layer.bias, layer.weights, layer.x.zero_point)
+    words[:, 0] = fold_zero_point(layer.bias, layer.weights, layer.x_zero_point)
     if layer.y.dtype != np.int32:
         try:
             if profile is Profile.ONNX:
-                words[:, 1], words[:, 2] = scale_record(layer.node.attributes["scale"])
+                words[:, 1], words[:, 2] = scale_record(layer.scaling["scale"])
             else:
                 words[:, 1], words[:, 2] = _tflm(layer)
         except ValueError as error:

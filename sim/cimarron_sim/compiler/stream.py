@@ -31,6 +31,23 @@ def pack_rows(weights: np.ndarray, weight_bits: int, row_bytes: int) -> np.ndarr
     return np.pad(packed, ((0, 0), (0, row_bytes - packed.shape[1])))
 
 
+def _spread(weights: np.ndarray, channels: int, channel_outputs: int) -> np.ndarray:
+    """Weights of a depthwise tile for a walk that reads several channels at each tap: 0 for all but an output's own.
+
+    Parameters
+    ----------
+    weights : int array, shape (taps, outputs)
+    channels, channel_outputs : int
+        Channels at each tap, and outputs of each.
+
+    Returns
+    -------
+    int array, shape (taps * channels, outputs)
+    """
+    own = np.arange(channels)[:, np.newaxis] == np.arange(weights.shape[1]) // channel_outputs
+    return (weights[:, np.newaxis] * own).reshape(-1, weights.shape[1])
+
+
 def weight_stream(layer: MacLayer, tiling: Tiling, profile: Profile, config: EngineConfig) -> bytes:
     """Records and rows of every tile, as the comment below `cimarron.isa.JOB_FIELDS` lays them out.
 
@@ -45,6 +62,9 @@ def weight_stream(layer: MacLayer, tiling: Tiling, profile: Profile, config: Eng
     pieces = []
     for start in range(0, layer.outputs, tiling.tile_outputs):
         columns = slice(start, start + tiling.tile_outputs)
+        weights = layer.weights[:, columns]
+        if layer.channel_outputs:
+            weights = _spread(weights, tiling.walk.run_bytes, layer.channel_outputs)
         pieces.append(records[columns])
-        pieces.append(pack_rows(layer.weights[:, columns], tiling.weight_bits, config.row_beats * config.port_bytes))
+        pieces.append(pack_rows(weights, tiling.weight_bits, config.row_beats * config.port_bytes))
     return b"".join(piece.tobytes() for piece in pieces)

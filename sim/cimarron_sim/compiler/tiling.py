@@ -1,13 +1,14 @@
 """Cuts a layer into jobs that fit the macro and the partial-sum memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from cimarron.config import EngineConfig
 from cimarron.isa import Opcode, OutFormat, Profile, pack_job
 
+from .bound import mac_bound
 from .errors import CompileError
-from .layer import MacLayer
+from .layer import MacLayer, Walk
 
 __all__ = ["Stripe", "Tiling", "jobs", "tile"]
 
@@ -35,6 +36,8 @@ class Tiling:
     ----------
     weight_bits : int
         Width the macro computes with: the narrowest it has that holds the weights.
+    walk : Walk
+        That of the layer; in a depthwise layer, ``run_bytes`` is the number of channels of a word tile.
     tile_outputs : int
         Outputs of a full word tile.
     row_tiles, last_rows, word_tiles, last_words : int
@@ -46,6 +49,7 @@ class Tiling:
     """
 
     weight_bits: int
+    walk: Walk
     tile_outputs: int
     row_tiles: int
     last_rows: int
@@ -107,11 +111,32 @@ def tile(layer: MacLayer, config: EngineConfig) -> Tiling:
             f" {config.macro.max_act_bits}: choose a configuration with wider ones"
         )
     weight_bits = _weight_bits(layer, config)
-    tile_outputs = config.macro.outputs(weight_bits)
-    row_tiles, last_rows = _cut(layer.walk.depth, config.macro.rows)
+    outputs = config.macro.outputs(weight_bits)
+    if not layer.channel_outputs:
+        return _tile(layer, config, weight_bits, layer.walk, outputs)
+    most = min(outputs, layer.outputs) // layer.channel_outputs
+    if most == 0:
+        raise CompileError(
+            f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {outputs}:"
+            f" choose a configuration with more words"
+        )
+    tilings = []
+    for channels in range(1, most + 1):
+        walk = replace(layer.walk, run_bytes=channels)
+        try:
+            tilings.append(_tile(layer, config, weight_bits, walk, channels * layer.channel_outputs))
+        except CompileError:
+            # Too many partial sums; fewer channels may need none.
+            if channels == 1:
+                raise
+    return min(tilings, key=lambda tiling: mac_bound(layer, tiling, config).cycles)
+
+
+def _tile(layer: MacLayer, config: EngineConfig, weight_bits: int, walk: Walk, tile_outputs: int) -> Tiling:
+    row_tiles, last_rows = _cut(walk.depth, config.macro.rows)
     word_tiles, last_words = _cut(layer.outputs, tile_outputs)
     entries = 0
-    pixels = layer.walk.pixels
+    pixels = walk.pixels
     if row_tiles > 1:
         # Lanes work side by side, so a pixel's sums start at a multiple of their number.
         entries = -(-min(layer.outputs, tile_outputs) // config.lanes) * config.lanes
@@ -122,9 +147,9 @@ def tile(layer: MacLayer, config: EngineConfig) -> Tiling:
                 f" {config.psum_entries}: choose a configuration with more psum_entries"
             )
     return Tiling(
-        weight_bits=weight_bits, tile_outputs=tile_outputs, row_tiles=row_tiles, last_rows=last_rows,
+        weight_bits=weight_bits, walk=walk, tile_outputs=tile_outputs, row_tiles=row_tiles, last_rows=last_rows,
         word_tiles=word_tiles, last_words=last_words, pixel_entries=entries,
-        stripes=_stripes(layer.walk.out_height, layer.walk.out_width, pixels),
+        stripes=_stripes(walk.out_height, walk.out_width, pixels),
     )  # fmt: skip
 
 
@@ -133,9 +158,9 @@ def _output_fields(layer: MacLayer) -> dict[str, int]:
         return {"out_format": OutFormat.INT32, "out_zero_point": 0, "clamp_min": 0, "clamp_max": 0}
     return {
         "out_format": OutFormat.INT8 if layer.y.dtype == np.int8 else OutFormat.UINT8,
-        "out_zero_point": layer.y.zero_point & 0xFF,
-        "clamp_min": int(layer.node.attributes["clamp_min"]) & 0xFF,
-        "clamp_max": int(layer.node.attributes["clamp_max"]) & 0xFF,
+        "out_zero_point": layer.y_zero_point & 0xFF,
+        "clamp_min": int(layer.scaling["clamp_min"]) & 0xFF,
+        "clamp_max": int(layer.scaling["clamp_max"]) & 0xFF,
     }
 
 
@@ -164,7 +189,7 @@ def jobs(
     CompileError
         If a number does not fit its field.
     """
-    walk, value_bytes = layer.walk, layer.y.dtype.itemsize
+    walk, value_bytes = tiling.walk, layer.y.dtype.itemsize
     pixel_bytes = layer.outputs * value_bytes
     line_step = walk.stride_h * walk.row_bytes
     fields = {
@@ -182,7 +207,7 @@ def jobs(
         "kernel_step": walk.dilation_h * walk.row_bytes,
         "kernel_h": walk.kernel_h,
         "runs": walk.runs,
-        "pad_value": layer.x.zero_point & 0xFF,
+        "pad_value": layer.x_zero_point & 0xFF,
         "run_bytes": walk.run_bytes,
         "run_step": walk.run_step,
         "row_tiles": tiling.row_tiles,
@@ -190,7 +215,7 @@ def jobs(
         "word_tiles": tiling.word_tiles,
         "last_words": tiling.last_words,
         "tile_words": tiling.tile_outputs,
-        "tile_position_step": 0,
+        "tile_position_step": walk.run_bytes if layer.channel_outputs else 0,
         "weight_addr": weight_address,
         "out_pixel_step": pixel_bytes,
         "out_tile_step": tiling.tile_outputs * value_bytes,

@@ -38,6 +38,52 @@ static uint32_t bad_size(const uint32_t *header) {
     return HEADER_WORDS;
 }
 
+/* Whole words of the activation buffer's window. */
+static bool is_tensor(uint32_t address, uint32_t bytes) {
+    return address % 4 == 0 && bytes <= ACT_WINDOW && inside(address, (bytes + 3) & ~3u, ACT_WINDOW);
+}
+
+static bool is_table(uint32_t offset, uint32_t bytes, const uint32_t *header) {
+    return offset % 4 == 0 && inside(offset, bytes, header[HEADER_IMAGE_BYTES]);
+}
+
+static bool is_ladder(uint32_t offset, const uint32_t *header) {
+    return is_table(offset, 8, header) && header[offset / 4] <= 255 &&
+           is_table(offset, 8 + 4 * header[offset / 4], header);
+}
+
+/* Bytes of rows of a softmax, more than any tensor has if there are none or too many values. */
+static uint32_t rows_bytes(uint32_t values, uint32_t rows) {
+    bool sound = values >= 1 && values <= SOFTMAX_VALUES && rows <= ACT_WINDOW;
+    return sound ? (uint32_t)((uint64_t)values * rows > ACT_WINDOW ? ~0u : values * rows) : ~0u;
+}
+
+/* Bytes of images, likewise. */
+static uint32_t image_bytes(uint32_t images, uint32_t height, uint32_t width, uint32_t channels) {
+    uint64_t bytes = 1;
+    const uint32_t sizes[] = {images, height, width, channels};
+    for (uint32_t i = 0; i < 4; i++) {
+        if (sizes[i] == 0 || sizes[i] > ACT_WINDOW || (bytes *= sizes[i]) > ACT_WINDOW) {
+            return ~0u;
+        }
+    }
+    return (uint32_t)bytes;
+}
+
+/* Whether windows of `kernel` values, `stride` apart, lie inside `size`; `windows` is at least 1. */
+static bool fits(uint32_t windows, uint32_t stride, uint32_t kernel, uint32_t size) {
+    return kernel <= size && (uint64_t)(windows - 1) * stride <= size - kernel;
+}
+
+static bool mean_is_sound(const uint32_t *operands) {
+    const uint32_t *w = operands + 2;
+    uint32_t x = image_bytes(w[WINDOW_IMAGES], w[WINDOW_HEIGHT], w[WINDOW_WIDTH], w[WINDOW_CHANNELS]);
+    uint32_t y = image_bytes(w[WINDOW_IMAGES], w[WINDOW_OUT_HEIGHT], w[WINDOW_OUT_WIDTH], w[WINDOW_CHANNELS]);
+    return is_tensor(operands[0], x) && is_tensor(operands[1], y) &&
+           fits(w[WINDOW_OUT_HEIGHT], w[WINDOW_STRIDE_H], w[WINDOW_KERNEL_H], w[WINDOW_HEIGHT]) &&
+           fits(w[WINDOW_OUT_WIDTH], w[WINDOW_STRIDE_W], w[WINDOW_KERNEL_W], w[WINDOW_WIDTH]);
+}
+
 static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     switch (STEP_KIND(step[0])) {
     case STEP_JOB:
@@ -47,6 +93,26 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
         return STEP_LENGTH(step[0]) == FETCH_LENGTH && step[1] % 4 == 0 && step[1] < ACT_WINDOW && step[2] % 4 == 0 &&
                step[2] >= header[HEADER_IMAGE_BYTES] && step[3] <= ACT_WINDOW - step[1] &&
                inside(step[2], (step[3] + 3) & ~3u, header[HEADER_MEMORY_BYTES]);
+    case STEP_LOOKUP:
+        return STEP_LENGTH(step[0]) == 5 && is_tensor(step[1], step[3]) && is_tensor(step[2], step[3]) &&
+               is_table(step[4], 256, header);
+    case STEP_COMBINE:
+        return STEP_LENGTH(step[0]) == 6 && is_tensor(step[1], step[4]) && is_tensor(step[2], step[4]) &&
+               is_tensor(step[3], step[4]) && is_table(step[5], 1u << 16, header);
+    case STEP_NARROW:
+        return STEP_LENGTH(step[0]) == 5 && step[3] <= ACT_WINDOW && is_tensor(step[1], 4 * step[3]) &&
+               is_tensor(step[2], step[3]) && is_ladder(step[4], header);
+    case STEP_SOFTMAX:
+        return STEP_LENGTH(step[0]) == 8 && is_tensor(step[1], rows_bytes(step[3], step[4])) &&
+               is_tensor(step[2], rows_bytes(step[3], step[4])) && step[5] <= 255 && step[6] <= 255 &&
+               is_table(step[7], 4 * 256, header);
+    case STEP_SHARE:
+        return STEP_LENGTH(step[0]) == 7 && is_tensor(step[1], rows_bytes(step[3], step[4])) &&
+               is_tensor(step[2], rows_bytes(step[3], step[4])) && is_table(step[5], 16 * 256, header) &&
+               is_ladder(step[6], header);
+    case STEP_MEAN:
+        return STEP_LENGTH(step[0]) == 5 + WINDOW_WORDS && mean_is_sound(step + 1) &&
+               is_table(step[3 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[4 + WINDOW_WORDS], header);
     case STEP_WAIT:
     case STEP_END:
         return STEP_LENGTH(step[0]) == 1;

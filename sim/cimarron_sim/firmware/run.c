@@ -4,6 +4,7 @@
 
 #include "engine.h"
 #include "program.h"
+#include "steps.h"
 #include "system.h"
 
 /* How often to look at an engine that completes neither operations nor jobs before giving up. A look takes five cycles
@@ -65,6 +66,16 @@ static void fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
     }
 }
 
+/* A step of the CPU, whose operands the engine may still be writing. */
+static uint32_t compute(void (*operation)(const uint32_t *), const uint32_t *operands, uint32_t index) {
+    uint32_t problem = wait_until(is_idle);
+    if (problem == STATUS_OK) {
+        operation(operands);
+        announce(EVENT_STEP, index);
+    }
+    return problem;
+}
+
 struct outcome program_run(void) {
     const uint32_t *step = PROGRAM + PROGRAM[HEADER_STEPS_OFFSET] / 4;
     engine_write(REG_CONTROL, 1);
@@ -81,6 +92,24 @@ struct outcome program_run(void) {
             break;
         case STEP_FETCH:
             fetch(step[1], step[2], step[3]);
+            break;
+        case STEP_LOOKUP:
+            problem = compute(lookup, step + 1, index);
+            break;
+        case STEP_COMBINE:
+            problem = compute(combine, step + 1, index);
+            break;
+        case STEP_NARROW:
+            problem = compute(narrow, step + 1, index);
+            break;
+        case STEP_SOFTMAX:
+            problem = compute(softmax, step + 1, index);
+            break;
+        case STEP_SHARE:
+            problem = compute(share, step + 1, index);
+            break;
+        case STEP_MEAN:
+            problem = compute(mean, step + 1, index);
             break;
         case STEP_END:
             problem = wait_until(is_idle);

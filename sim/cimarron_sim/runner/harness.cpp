@@ -4,7 +4,7 @@
 //
 // REQUEST is a file of little-endian 32-bit words (see `Request`) followed by the dumps, the firmware, the program image
 // and the inputs. Every result is one line of JSON on standard output, written at once: `boot`, `load`, then for each
-// sample `start`, one `job` per retired job and `done`, and at last `end`. A line `timeout` ends the run early. Memories
+// sample `start`, one `job` per retired job or finished CPU step and `done`, and at last `end`. A line `timeout` ends the run early. Memories
 // are loaded and read through the back door: no simulated cycle is spent on that.
 
 #include <cstdint>
@@ -219,7 +219,7 @@ private:
         // A clear between jobs restarts the counters, and with them the differences.
         if (top.busy < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
         busy = top.busy;
-        if (top.retired) print_job();
+        if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
         top.clk = 1;
         top.eval();
         record();

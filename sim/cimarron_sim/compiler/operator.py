@@ -1,0 +1,44 @@
+"""Which part of the hardware runs a node, and how it reads it."""
+
+from dataclasses import dataclass
+
+from cimarron.config import EngineConfig
+from cimarron.isa import Profile
+
+from ..graph import Graph, Node
+from .cpu import CpuLayer, read_cpu
+from .layer import MacLayer, read_layer
+from .pool import read_pool
+from .tiling import Tiling, tile
+
+__all__ = ["EngineLayer", "read_operator"]
+
+
+@dataclass(frozen=True, eq=False)
+class EngineLayer:
+    """A layer for the engine, cut for its hardware."""
+
+    layer: MacLayer
+    tiling: Tiling
+
+    @property
+    def jobs(self) -> int:
+        """Number of jobs."""
+        return self.layer.images * len(self.tiling.stripes)
+
+
+def read_operator(graph: Graph, node: Node, config: EngineConfig) -> EngineLayer | CpuLayer:
+    """The layer of any node but a reshape.
+
+    Raises
+    ------
+    CompileError
+        If the hardware cannot run it.
+    """
+    if node.op in ("fully_connected", "conv2d", "depthwise_conv2d"):
+        layer = read_layer(graph, node)
+    elif node.op in ("average_pool", "mean") and graph.profile is Profile.TFLM:
+        layer = read_pool(graph, node)
+    else:
+        return read_cpu(graph, node)
+    return EngineLayer(layer, tile(layer, config))

@@ -1,0 +1,167 @@
+"""Tables for what the CPU runs: every operator on bytes is one, whatever its arithmetic."""
+
+from collections.abc import Callable
+
+import numpy as np
+from cimarron.isa import Profile
+
+from ..graph import Graph, Node, Tensor
+from .errors import CompileError
+from .fixed_point import exponential, high_multiply, requantise
+
+__all__ = ["codes", "combine_table", "exponential_table", "ladder", "lookup_table", "narrow_ladder", "power_table",
+           "real_ladder", "real_table"]  # fmt: skip
+
+#: Bits of fraction that TFLite adds with.
+_FRACTION_BITS = 20
+
+#: Integers that order floats as the floats are: the bits, all but the sign inverted if negative.
+_INFINITY = 0x7F80_0000
+
+#: Bits of the terms of a softmax in real numbers.
+_TERM_BITS = 48
+
+
+def codes(tensor: Tensor) -> np.ndarray:
+    """Values of an 8-bit tensor by the bits of their byte, int64, shape (256,)."""
+    return np.arange(256).astype(np.uint8).view(tensor.dtype).astype(np.int64)
+
+
+def _scale(tensor: Tensor) -> np.float32:
+    if tensor.quantization is None or tensor.quantization.axis is not None:
+        raise CompileError(f"tensor {tensor.name!r} has no scale, or one per channel: quantise it with one")
+    return np.float32(tensor.quantization.scale)
+
+
+def _real(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    if tensor.quantization is None:
+        return values.astype(np.float32)
+    return (values - tensor.zero_point).astype(np.float32) * _scale(tensor)
+
+
+def _limits(node: Node, y: Tensor) -> tuple[int, int]:
+    limits = np.iinfo(y.dtype)
+    attributes = node.attributes
+    return int(attributes.get("clamp_min", limits.min)), int(attributes.get("clamp_max", limits.max))
+
+
+def _narrow(node: Node, y: Tensor, steps: np.ndarray) -> np.ndarray:
+    """Steps of the output's scale as its integers, int64."""
+    return np.clip(steps + y.zero_point, *_limits(node, y)).astype(np.int64)
+
+
+def _quantised(node: Node, y: Tensor, real: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return _narrow(node, y, np.rint((real / _scale(y)).astype(np.float64)))
+
+
+def _scaling(node: Node) -> tuple[int, int]:
+    multiplier, shift = (np.asarray(node.attributes[name]).item() for name in ("multiplier", "shift"))
+    return multiplier, shift
+
+
+def _rescale(graph: Graph, node: Node, values: np.ndarray) -> np.ndarray:
+    x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    if graph.profile is Profile.ONNX:
+        return _quantised(node, y, _real(x, values))
+    return _narrow(node, y, requantise(values - x.zero_point, *_scaling(node)))
+
+
+def lookup_table(graph: Graph, node: Node) -> bytes:
+    """Output byte of a ``requantise`` node for each of 256 input bytes."""
+    values = _rescale(graph, node, codes(graph.tensors[node.inputs[0]]))
+    return values.astype(graph.tensors[node.outputs[0]].dtype).tobytes()
+
+
+def combine_table(graph: Graph, node: Node) -> bytes:
+    """Output byte of an ``add`` node for each pair of input bytes, the first operand's in the upper half."""
+    y = graph.tensors[node.outputs[0]]
+    operands = [graph.tensors[name] for name in node.inputs]
+    if graph.profile is Profile.ONNX:
+        a, b = (_real(tensor, codes(tensor)) for tensor in operands)
+        return _quantised(node, y, a[:, np.newaxis] + b).astype(y.dtype).tobytes()
+    multiplier, shift = (np.asarray(node.attributes[name]).tolist() for name in ("multiplier", "shift"))
+    a, b = (
+        requantise((codes(tensor) - tensor.zero_point) << _FRACTION_BITS, multiplier[i], shift[i])
+        for i, tensor in enumerate(operands)
+    )
+    total = requantise(a[:, np.newaxis] + b, multiplier[2], shift[2])
+    return _narrow(node, y, total).astype(y.dtype).tobytes()
+
+
+def ladder(function: Callable[[np.ndarray], np.ndarray], low: int, high: int) -> bytes:
+    """A function that never falls, as the inputs at which it rises.
+
+    Parameters
+    ----------
+    function : callable
+        From an int64 array to an int64 array of values of one byte.
+    low, high : int
+        First and last input.
+
+    Returns
+    -------
+    bytes
+        Words: number of rungs, lowest value, then ascending the first input of each higher value.
+    """
+    bottom, top = (int(function(np.array([end]))[0]) for end in (low, high))
+    values = np.arange(bottom + 1, top + 1)
+    below, reached = np.full(len(values), low), np.full(len(values), high)
+    while np.any(reached - below > 1):
+        middle = below + reached >> 1
+        rises = function(middle) >= values
+        below, reached = np.where(rises, below, middle), np.where(rises, middle, reached)
+    return np.concatenate([[len(values), bottom], reached]).astype("<i4").tobytes()
+
+
+def narrow_ladder(graph: Graph, node: Node) -> bytes:
+    """`ladder` of a ``requantise`` node from int32."""
+    return ladder(lambda values: _rescale(graph, node, values), -(2**31), 2**31 - 1)
+
+
+def real_ladder(node: Node, y: Tensor, count: int) -> bytes:
+    """`ladder` from the bits of a float32 sum to the mean over ``count`` in the integers of the output.
+
+    Negative floats have all bits but the sign inverted, so that integers are in the order of the floats.
+    """
+
+    def value(keys: np.ndarray) -> np.ndarray:
+        bits = keys.astype(np.int32)
+        total = (bits ^ (bits >> 31 & 0x7FFF_FFFF)).view(np.float32)
+        return _quantised(node, y, total / np.float32(count))
+
+    return ladder(value, ~_INFINITY, _INFINITY)
+
+
+def real_table(x: Tensor) -> bytes:
+    """Real value of each of 256 bytes, float32."""
+    real = _real(x, codes(x))
+    if not 2.0**-60 < float(_scale(x)) < 2.0**60:
+        raise CompileError(f"tensor {x.name!r} has a scale of {_scale(x)}: quantise it again")
+    return real.astype("<f4").tobytes()
+
+
+def exponential_table(node: Node) -> bytes:
+    """TFLite's exponential of minus each difference from 0 to 255: int32, 31 bits of fraction; 0 below its range."""
+    multiplier, shift = _scaling(node)
+    differences = -np.arange(256, dtype=np.int64)
+    counted = differences >= -((31 << 26) >> shift)
+    scaled = high_multiply(np.where(counted, differences, 0) << shift, multiplier)
+    return np.where(counted, exponential(scaled), 0).astype("<i4").tobytes()
+
+
+def power_table(x: Tensor) -> bytes:
+    """Exponential of the real value of each of 256 bytes, less the largest.
+
+    Returns
+    -------
+    bytes
+        For each byte a uint64 of 48 bits with its leading one, and the bits it is to be shifted right by, a uint64.
+    """
+    real = _real(x, codes(x)).astype(np.float64)
+    span = real.max() - real
+    if span.max() > 700:
+        raise CompileError(f"tensor {x.name!r} spans {span.max():.0f}, whose exponential is 0: quantise it again")
+    fraction, exponent = np.frexp(np.exp(-span))
+    words = np.stack([(fraction * 2.0**_TERM_BITS).astype(np.uint64), (1 - exponent).astype(np.uint64)], axis=1)
+    return words.astype("<u8").tobytes()

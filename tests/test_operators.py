@@ -1,0 +1,146 @@
+"""Operators without dense weights: on the engine's model, with tables for the CPU, and on the system's RTL."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from cimarron.config import PRESETS
+from cimarron.isa import Profile
+from cimarron_sim.compiler import CompileError, Place, check, compile
+from cimarron_sim.compiler.table import ladder
+from cimarron_sim.graph import Graph, Quantization
+from cimarron_sim.reference.execute import execute
+from cimarron_sim.runner.compare import compare_inference
+from cimarron_sim.runner.simulation import Simulation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_graphs import Builder, run_on_model
+
+CONFIG, DEFAULT = PRESETS["tiny"], PRESETS["default"]
+PROFILES = pytest.mark.parametrize("profile", list(Profile))
+
+
+def assert_exact(builder: Builder, config=DEFAULT) -> None:
+    graph, x = builder.graph(), builder.input()
+    program, expected = compile(graph, config), execute(graph, {"x": x})
+    output, snapshots = run_on_model(program, config, x.tobytes())
+    for layer in program.layers:
+        got = layer.output.array(snapshots[layer.last_job][layer.output.address :][: layer.output.nbytes])
+        np.testing.assert_array_equal(got, expected[layer.output.tensor], err_msg=layer.name)
+    np.testing.assert_array_equal(program.output.array(output), expected[graph.outputs[0]])
+
+
+@pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["tiny", "default"])
+@pytest.mark.parametrize(("channels", "multiplier"), [(1, 4), (3, 1), (19, 1), (5, 2), (2, 3)])
+def test_depthwise_layers_of_uneven_tiles_are_exact(config, channels, multiplier):
+    builder = Builder((2, 5, 4, channels), zero_point=-7, seed=channels, profile=Profile.TFLM)
+    assert_exact(builder.depthwise_conv2d(multiplier, (3, 3), stride=(2, 1), pads=(1, 1, 1, 1)), config)
+
+
+def test_depthwise_tiles_hold_the_channels_that_cost_least():
+    # Seven channels of nine taps fill 63 of 64 rows.
+    graph = Builder((1, 25, 5, 64)).depthwise_conv2d(1, (3, 3), pads=(1, 1, 1, 1)).graph()
+    assert check(graph, DEFAULT)[0].reason == "63 x 64 weights of 8 bits in 1 x 10 tiles, 1 job"
+
+
+def test_more_outputs_of_a_channel_than_words_are_refused():
+    graph = Builder((1, 3, 3, 2)).depthwise_conv2d(5, (2, 2)).graph()
+    with pytest.raises(CompileError, match="'layer0' computes 5 outputs from each channel, the macro has 4"):
+        compile(graph, CONFIG)
+
+
+@PROFILES
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+@given(kernel=st.tuples(st.integers(1, 6), st.integers(1, 5)), stride=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_average_pools_are_exact(profile, dtype, kernel, stride):
+    builder = Builder((2, 6, 5, 3), dtype, 9, profile, seed=kernel[0], scale=0.0371)
+    assert_exact(builder.average_pool(kernel, stride), CONFIG)
+
+
+@pytest.mark.parametrize("value", [-128, 0, 127])
+@pytest.mark.parametrize("side", [2, 8])
+def test_halves_round_away_from_zero(side, value):
+    # Half the pixels one above the others: the mean of an even number of them ends in a half.
+    builder = Builder((1, side, side, 1), profile=Profile.TFLM).average_pool((side, side), (1, 1))
+    builder.nodes[0].attributes.update(clamp_min=-128, clamp_max=127)
+    x = np.full((1, side, side, 1), value, np.int8)
+    x[:, : side // 2] += -1 if value == 127 else 1
+    expected = {-128: -128, 0: 1, 127: 127}[value]
+    program = compile(builder.graph(), CONFIG)
+    output, _ = run_on_model(program, CONFIG, x.tobytes())
+    assert program.output.array(output).item() == expected
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (8, 8)])
+def test_means_are_exact(size):
+    assert_exact(Builder((2, *size, 5), zero_point=-100, profile=Profile.TFLM).mean(np.uint8, 7))
+
+
+@PROFILES
+@given(st.integers(0, 999), st.sampled_from([np.int8, np.uint8]), st.floats(0.4, 3))
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_elementwise_operators_are_exact(profile, seed, dtype, scale):
+    builder = Builder((2, 3, 17), dtype, 5 + seed % 90, profile, seed)
+    assert_exact(builder.requantise(scale, np.int8, -seed % 50).add("x", 1.7 * scale, np.uint8, 128))
+
+
+def test_sums_of_32_bits_are_narrowed():
+    builder = Builder((1, 40)).fully_connected(23, dtype=np.int32)
+    assert_exact(builder.requantise(300.0, np.uint8, 100))
+
+
+@PROFILES
+@given(st.integers(1, 40), st.floats(0.01, 2), st.sampled_from([np.int8, np.uint8]))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_softmax_is_exact(profile, values, scale, dtype):
+    assert_exact(Builder((3, values), dtype, 4, profile, values, scale).softmax(dtype))
+
+
+def test_ladders_hold_where_a_function_rises():
+    content = ladder(lambda x: np.clip(x // 10, -2, 3), -1000, 1000)
+    assert np.frombuffer(content, "<i4").tolist() == [5, -2, -10, 0, 10, 20, 30]
+
+
+def test_check_says_what_the_cpu_runs():
+    graph = Builder((1, 3, 2, 4), scale=0.1).requantise(1.1).graph()
+    (verdict,) = check(graph, CONFIG)
+    assert (verdict.place, verdict.reason) == (Place.CPU, "24 values, 256 bytes of tables")
+
+
+def test_constants_cannot_be_added():
+    builder = Builder((1, 4))
+    builder._tensor("c", (1, 4), np.int8, data=np.zeros((1, 4), np.int8))
+    with pytest.raises(CompileError, match=r"adds 'c' of shape .*, a constant, to get .*: only computed tensors"):
+        compile(builder.add("c", 1.0).graph(), CONFIG)
+
+
+def test_pools_that_pad_are_refused():
+    builder = Builder((1, 4, 4, 1), profile=Profile.TFLM).average_pool((2, 2), (1, 1))
+    builder.nodes[0].attributes["pads"] = (1, 1, 0, 0)
+    with pytest.raises(CompileError, match="leaves padding out of its means"):
+        compile(builder.graph(), CONFIG)
+
+
+def every_operator(profile: Profile) -> Graph:
+    """A network with each step of the CPU that the profile has."""
+    builder = Builder((1, 6, 5, 3), np.int8, -3, profile, seed=4, scale=0.05)
+    builder.depthwise_conv2d(2, (3, 3), pads=(1, 1, 1, 1), zero_point=11).requantise(0.9, np.uint8, 130)
+    builder.add("layer0.y", 1.8, np.int8, 3).average_pool((3, 4), (2, 1)).flatten()
+    if profile is Profile.ONNX:
+        builder.fully_connected(9, dtype=np.int32)
+        sums = builder.tensors[builder.last]
+        builder.tensors[builder.last] = dataclasses.replace(sums, quantization=Quantization.per_tensor(0.0007))
+        builder.requantise(0.1, np.int8, -2)
+    return builder.softmax().graph()
+
+
+@PROFILES
+@pytest.mark.cosim
+def test_every_operator_is_exact_on_the_system(profile):
+    graph = every_operator(profile)
+    random, tensor = np.random.default_rng(3), graph.tensors["x"]
+    inputs = [random.integers(-128, 128, tensor.shape, np.int8) for _ in range(4)]
+    result = Simulation(CONFIG).run(compile(graph, CONFIG), [x.tobytes() for x in inputs], processes=1)
+    for sample, (x, inference) in enumerate(zip(inputs, result.inferences, strict=True)):
+        assert not compare_inference(sample, inference, execute(graph, {"x": x}), graph.outputs[0])
