@@ -194,6 +194,29 @@ class Builder:
         scaling = self._scaling(s_a / twice, s_b / twice, twice / (2**20 * scale))
         return self._plain("add", (self.last, other), a.shape, dtype, zero_point, scale, **scaling)
 
+    def max_pool(self, kernel, stride, pads=(0, 0, 0, 0)):
+        """Append a maximum pool."""
+        x = self.tensors[self.last]
+        padded = x.shape[1] + pads[0] + pads[2], x.shape[2] + pads[1] + pads[3]
+        out = [(size - k) // s + 1 for size, k, s in zip(padded, kernel, stride, strict=True)]
+        shape, scale = (x.shape[0], *out, x.shape[3]), float(x.quantization.scale)
+        attributes = {"kernel": kernel, "stride": stride, "pads": pads}
+        return self._plain("max_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
+
+    def pad(self, pads, value):
+        """Append a border."""
+        x = self.tensors[self.last]
+        shape = tuple(size + low + high for size, (low, high) in zip(x.shape, pads, strict=True))
+        attributes = {"pads": pads, "value": value}
+        return self._plain("pad", (self.last,), shape, x.dtype, x.zero_point, float(x.quantization.scale), **attributes)
+
+    def concat(self, others, axis):
+        """Append the last tensor and others, one behind the other."""
+        names = (self.last, *others)
+        x, shapes = self.tensors[self.last], [self.tensors[name].shape for name in names]
+        shape = [sum(sizes) if i == axis else sizes[0] for i, sizes in enumerate(zip(*shapes, strict=True))]
+        return self._plain("concat", names, tuple(shape), x.dtype, x.zero_point, 1.0, axis=axis)
+
     def softmax(self, dtype=np.int8):
         """Append a softmax."""
         x = self.tensors[self.last]

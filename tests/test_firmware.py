@@ -236,6 +236,14 @@ def test_damaged_images_are_refused(simulation, program, byte):
         [0xF_0009, 0, 0, *[1] * 6, 0xFFFF_FFFF, 1, 0x8_0000, 1, 0, 64],  # windows beyond the image
         [0xF_0009, 0, 0, 0x1_0000, 0x1_0000, 1, 1, *[1] * 6, 0, 64],  # 2**32 pixels
         [0xF_0009, 0, 0, 1, 1, 1, 0, *[1] * 6, 0, 64],  # no channels
+        [0x11_000A, 0, 0, *[1] * 10, 0, 0, 256, 64],  # LARGEST inverting what is no byte
+        [0x11_000A, 0, 0, *[1] * 10, 0x1_0000, 0, 0, 64],  # a border of more than 16 bits
+        [0x11_000A, 0, 0, *[1] * 6, 0xFFFF, 1, 0xFFFF, 1, 0, 0, 0, 64],  # windows far beyond the image
+        [0x4_000B, 0, 4, 256],  # FILL with what is no byte
+        [0x4_000B, 0x10_0000, 4, 0],
+        [0x9_000C, 0, 0, 0, 0, 1, 0xFFFF_FFFF, 0, 0],  # COPY of too many runs
+        [0x9_000C, 0, 0, 0, 0x10_0000, 1, 1, 0, 0],  # behind the window
+        [0x9_000C, 0, 0, 0, 0, 4, 2, 0x10_0000, 4],  # the second run too far
     ],
 )
 def test_steps_that_cannot_run_are_refused(simulation, program, words):

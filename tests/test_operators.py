@@ -97,6 +97,40 @@ def test_softmax_is_exact(profile, values, scale, dtype):
     assert_exact(Builder((3, values), dtype, 4, profile, values, scale).softmax(dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+@given(kernel=st.tuples(st.integers(2, 4), st.integers(2, 5)), stride=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_maximum_pools_are_exact(dtype, kernel, stride):
+    builder = Builder((2, 6, 5, 3), dtype, 9, seed=kernel[0])
+    assert_exact(builder.max_pool(kernel, stride, (1, kernel[1] - 1, 0, 1)), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pads"),
+    [
+        ((7,), ((2, 3),)),
+        ((2, 3, 4, 5), ((0, 0), (1, 2), (3, 0), (0, 0))),
+        ((2, 3, 4, 5), ((1, 0), (0, 0), (0, 0), (0, 0))),
+        ((2, 3, 2, 5), ((0, 1), (1, 2), (0, 3), (2, 1))),
+        ((2, 3), ((0, 0), (0, 0))),
+    ],
+)
+def test_borders_are_exact(shape, pads):
+    assert_exact(Builder(shape, zero_point=-5).pad(pads, -5).requantise(1.5), CONFIG)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_joined_tensors_are_exact(axis):
+    builder = Builder((2, 3, 5)).requantise(1.0)
+    assert_exact(builder.concat(("x", "x", "layer0.y"), axis), CONFIG)
+
+
+def test_pools_of_nothing_but_padding_are_refused():
+    graph = Builder((1, 4, 4, 1)).max_pool((2, 2), (1, 1), (2, 0, 0, 0)).graph()
+    with pytest.raises(CompileError, match="pools windows of nothing but padding: pad less"):
+        compile(graph, CONFIG)
+
+
 def test_ladders_hold_where_a_function_rises():
     content = ladder(lambda x: np.clip(x // 10, -2, 3), -1000, 1000)
     assert np.frombuffer(content, "<i4").tolist() == [5, -2, -10, 0, 10, 20, 30]
@@ -126,7 +160,9 @@ def every_operator(profile: Profile) -> Graph:
     """A network with each step of the CPU that the profile has."""
     builder = Builder((1, 6, 5, 3), np.int8, -3, profile, seed=4, scale=0.05)
     builder.depthwise_conv2d(2, (3, 3), pads=(1, 1, 1, 1), zero_point=11).requantise(0.9, np.uint8, 130)
-    builder.add("layer0.y", 1.8, np.int8, 3).average_pool((3, 4), (2, 1)).flatten()
+    builder.add("layer0.y", 1.8, np.int8, 3).average_pool((3, 4), (2, 1)).max_pool((2, 2), (1, 1), (1, 0, 0, 1))
+    builder.pad(((0, 0), (0, 1), (2, 0), (0, 0)), 3)
+    builder.concat((builder.last,), 1).flatten()
     if profile is Profile.ONNX:
         builder.fully_connected(9, dtype=np.int32)
         sums = builder.tensors[builder.last]

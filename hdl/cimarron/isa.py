@@ -266,7 +266,8 @@ PROGRAM_HEADER = (
 )
 
 
-#: Operands of `Step.MEAN` that tell its windows, all of which lie inside the image.
+#: Operands that tell the windows of a pool. Those of `Step.MEAN` lie inside the image; those of `Step.LARGEST` begin
+#: some rows above it and columns left of it, and count what lies inside.
 WINDOW_WORDS = (
     "images", "height", "width", "channels", "kernel_h", "kernel_w", "stride_h", "stride_w", "out_height", "out_width",
 )  # fmt: skip
@@ -296,6 +297,9 @@ class Step(enum.IntEnum):
     SOFTMAX = 7  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
     SHARE = 8  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
     MEAN = 9  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
+    LARGEST = 10  #: x, y, WINDOW_WORDS, rows above, columns left, bits of x inverted, table of 256 bytes: table[max(x)]
+    FILL = 11  #: y, bytes, value: y[i] = value
+    COPY = 12  #: x, y, first byte of x, of y, bytes of a run, runs, bytes from run to run of x, of y
 
 
 class Mailbox(enum.IntEnum):

@@ -82,10 +82,10 @@ def _layers(graph: Graph, plan: Schedule, operators: _Operators, config: SocConf
         output = _activation(graph, plan, node.outputs[0])
         jobs_before = layers[-1].last_job
         if isinstance(operator, CpuLayer):
+            last_job = jobs_before + len(operator.steps)
             layers.append(
                 Layer(
-                    name=node.name, op=node.op, last_job=jobs_before + 1, output=output, macs=0, peak_macs=0.0,
-                    bound=NO_BOUND,
+                    name=node.name, op=node.op, last_job=last_job, output=output, macs=0, peak_macs=0.0, bound=NO_BOUND
                 )
             )  # fmt: skip
             continue

@@ -32,6 +32,9 @@ _STEP_WORDS = {
     Step.SOFTMAX: 8,
     Step.SHARE: 7,
     Step.MEAN: 5 + len(WINDOW_WORDS),
+    Step.LARGEST: 7 + len(WINDOW_WORDS),
+    Step.FILL: 4,
+    Step.COPY: 9,
 }
 
 #: What the CRC does not cover: the words up to the one that holds it.

@@ -101,8 +101,9 @@ class MacLayer:
 
     @property
     def macs(self) -> int:
-        """Multiplications with a weight, those with padding included."""
-        return self.images * self.walk.pixels * self.weights.size
+        """Multiplications with a weight of the model, those with padding included."""
+        has_weights = len(self.node.inputs) > 1
+        return self.images * self.walk.pixels * self.weights.size if has_weights else 0
 
 
 def _fully_connected(x: Tensor) -> tuple[Walk, int]:

@@ -9,8 +9,10 @@ from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 from .fixed_point import exponential, high_multiply, requantise
 
-__all__ = ["codes", "combine_table", "exponential_table", "ladder", "lookup_table", "narrow_ladder", "power_table",
-           "real_ladder", "real_table"]  # fmt: skip
+__all__ = [
+    "codes", "combine_table", "exponential_table", "ladder", "largest_table", "lookup_table", "narrow_ladder",
+    "power_table", "real_ladder", "real_table",
+]  # fmt: skip
 
 #: Bits of fraction that TFLite adds with.
 _FRACTION_BITS = 20
@@ -87,6 +89,12 @@ def combine_table(graph: Graph, node: Node) -> bytes:
     )
     total = requantise(a[:, np.newaxis] + b, multiplier[2], shift[2])
     return _narrow(node, y, total).astype(y.dtype).tobytes()
+
+
+def largest_table(node: Node, y: Tensor) -> bytes:
+    """Output byte of a ``max_pool`` node for each largest input, in ascending order of the inputs."""
+    values = np.sort(codes(y))
+    return np.clip(values, *_limits(node, y)).astype(y.dtype).tobytes()
 
 
 def ladder(function: Callable[[np.ndarray], np.ndarray], low: int, high: int) -> bytes:

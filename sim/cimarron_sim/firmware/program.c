@@ -75,13 +75,36 @@ static bool fits(uint32_t windows, uint32_t stride, uint32_t kernel, uint32_t si
     return kernel <= size && (uint64_t)(windows - 1) * stride <= size - kernel;
 }
 
-static bool mean_is_sound(const uint32_t *operands) {
+static bool are_images(const uint32_t *operands) {
     const uint32_t *w = operands + 2;
     uint32_t x = image_bytes(w[WINDOW_IMAGES], w[WINDOW_HEIGHT], w[WINDOW_WIDTH], w[WINDOW_CHANNELS]);
     uint32_t y = image_bytes(w[WINDOW_IMAGES], w[WINDOW_OUT_HEIGHT], w[WINDOW_OUT_WIDTH], w[WINDOW_CHANNELS]);
-    return is_tensor(operands[0], x) && is_tensor(operands[1], y) &&
+    return is_tensor(operands[0], x) && is_tensor(operands[1], y);
+}
+
+static bool mean_is_sound(const uint32_t *operands) {
+    const uint32_t *w = operands + 2;
+    return are_images(operands) &&
            fits(w[WINDOW_OUT_HEIGHT], w[WINDOW_STRIDE_H], w[WINDOW_KERNEL_H], w[WINDOW_HEIGHT]) &&
            fits(w[WINDOW_OUT_WIDTH], w[WINDOW_STRIDE_W], w[WINDOW_KERNEL_W], w[WINDOW_WIDTH]);
+}
+
+/* Windows may reach beyond the image on all sides, by no more than 16 bits hold. */
+static bool largest_is_sound(const uint32_t *operands) {
+    const uint32_t *w = operands + 2;
+    for (uint32_t i = WINDOW_KERNEL_H; i < WINDOW_WORDS + 2; i++) {
+        if (w[i] > 0xFFFF) {
+            return false;
+        }
+    }
+    return are_images(operands) && (uint64_t)w[WINDOW_OUT_HEIGHT] * w[WINDOW_STRIDE_H] <= ACT_WINDOW &&
+           (uint64_t)w[WINDOW_OUT_WIDTH] * w[WINDOW_STRIDE_W] <= ACT_WINDOW;
+}
+
+/* Whether runs of `bytes`, `step` apart, lie in the activation buffer; none always do. */
+static bool are_runs(uint32_t address, uint32_t start, uint32_t bytes, uint32_t runs, uint32_t step) {
+    return address % 4 == 0 && start <= ACT_WINDOW && bytes <= ACT_WINDOW && runs <= ACT_WINDOW &&
+           step <= ACT_WINDOW && (uint64_t)address + start + bytes + (uint64_t)runs * step <= ACT_WINDOW + step;
 }
 
 static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
@@ -113,6 +136,14 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     case STEP_MEAN:
         return STEP_LENGTH(step[0]) == 5 + WINDOW_WORDS && mean_is_sound(step + 1) &&
                is_table(step[3 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[4 + WINDOW_WORDS], header);
+    case STEP_LARGEST:
+        return STEP_LENGTH(step[0]) == 7 + WINDOW_WORDS && largest_is_sound(step + 1) &&
+               step[5 + WINDOW_WORDS] <= 255 && is_table(step[6 + WINDOW_WORDS], 256, header);
+    case STEP_FILL:
+        return STEP_LENGTH(step[0]) == 4 && is_tensor(step[1], step[2]) && step[3] <= 255;
+    case STEP_COPY:
+        return STEP_LENGTH(step[0]) == 9 && are_runs(step[1], step[3], step[5], step[6], step[7]) &&
+               are_runs(step[2], step[4], step[5], step[6], step[8]);
     case STEP_WAIT:
     case STEP_END:
         return STEP_LENGTH(step[0]) == 1;

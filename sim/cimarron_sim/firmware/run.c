@@ -111,6 +111,15 @@ struct outcome program_run(void) {
         case STEP_MEAN:
             problem = compute(mean, step + 1, index);
             break;
+        case STEP_LARGEST:
+            problem = compute(largest, step + 1, index);
+            break;
+        case STEP_FILL:
+            problem = compute(fill, step + 1, index);
+            break;
+        case STEP_COPY:
+            problem = compute(copy, step + 1, index);
+            break;
         case STEP_END:
             problem = wait_until(is_idle);
             if (problem == STATUS_OK) {

@@ -10,5 +10,8 @@ void narrow(const uint32_t *operands);
 void softmax(const uint32_t *operands);
 void share(const uint32_t *operands);
 void mean(const uint32_t *operands);
+void largest(const uint32_t *operands);
+void fill(const uint32_t *operands);
+void copy(const uint32_t *operands);
 
 #endif
