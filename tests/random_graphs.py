@@ -113,7 +113,9 @@ class Builder:
         self.last = y
         return self
 
-    def fully_connected(self, outputs, *, bits=8, dtype=np.int8, zero_point=0, clamp=None, bias=5000, name=None):
+    def fully_connected(
+        self, outputs, *, bits=8, dtype: DTypeLike = np.int8, zero_point=0, clamp=None, bias=5000, name=None
+    ):
         """Append a fully connected layer."""
         count, depth = self.tensors[self.last].shape
         weights = (outputs, depth)
@@ -122,7 +124,7 @@ class Builder:
         )
 
     def conv2d(
-        self, outputs, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8, dtype=np.int8,
+        self, outputs, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8, dtype: DTypeLike = np.int8,
         zero_point=0, clamp=None, bias=5000, name=None,
     ):  # fmt: skip
         """Append a convolution."""
@@ -136,8 +138,8 @@ class Builder:
         return self._operate("conv2d", shape, weights, bits, dtype, zero_point, clamp, bias, attributes, name)
 
     def depthwise_conv2d(
-        self, multiplier, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8, dtype=np.int8,
-        zero_point=0, clamp=None, bias=5000, name=None,
+        self, multiplier, kernel, *, stride=(1, 1), dilation=(1, 1), pads=(0, 0, 0, 0), bits=8,
+        dtype: DTypeLike = np.int8, zero_point=0, clamp=None, bias=5000, name=None,
     ):  # fmt: skip
         """Append a depthwise convolution of ``multiplier`` outputs per channel."""
         images, *size, channels = self.tensors[self.last].shape
@@ -174,19 +176,19 @@ class Builder:
         attributes = {"kernel": kernel, "stride": stride, "pads": (0, 0, 0, 0)}
         return self._plain("average_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
 
-    def mean(self, dtype=np.int8, zero_point=0):
+    def mean(self, dtype: DTypeLike = np.int8, zero_point=0):
         """Append a mean over the pixels, to half the scale."""
         x = self.tensors[self.last]
         shape = (x.shape[0], x.shape[3])
         return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=(1, 2), **self._scaling(2.0))
 
-    def requantise(self, scale, dtype=np.int8, zero_point=0):
+    def requantise(self, scale, dtype: DTypeLike = np.int8, zero_point=0):
         """Append a requantisation."""
         x = self.tensors[self.last]
         scaling = self._scaling(1 / scale)
         return self._plain("requantise", (self.last,), x.shape, dtype, zero_point, scale, **scaling)
 
-    def add(self, other, scale, dtype=np.int8, zero_point=0):
+    def add(self, other, scale, dtype: DTypeLike = np.int8, zero_point=0):
         """Append the sum of the last tensor and another."""
         a, b = (self.tensors[name] for name in (self.last, other))
         s_a, s_b = (float(tensor.quantization.scale) for tensor in (a, b))
@@ -217,7 +219,7 @@ class Builder:
         shape = [sum(sizes) if i == axis else sizes[0] for i, sizes in enumerate(zip(*shapes, strict=True))]
         return self._plain("concat", names, tuple(shape), x.dtype, x.zero_point, 1.0, axis=axis)
 
-    def softmax(self, dtype=np.int8):
+    def softmax(self, dtype: DTypeLike = np.int8):
         """Append a softmax."""
         x = self.tensors[self.last]
         scale, lowest = float(x.quantization.scale), int(np.iinfo(dtype).min)

@@ -58,6 +58,13 @@ def test_average_pools_are_exact(profile, dtype, kernel, stride):
     assert_exact(builder.average_pool(kernel, stride), CONFIG)
 
 
+@pytest.mark.parametrize(("kernel", "place"), [((5, 25), Place.ENGINE), ((4, 5), Place.CPU), ((9, 21), Place.CPU)])
+def test_real_means_go_to_the_engine_where_no_rounding_shows(kernel, place):
+    builder = Builder((1, 9, 25, 3), np.uint8, 3, Profile.ONNX, seed=8, scale=0.0802).average_pool(kernel, (1, 1))
+    assert check(builder.graph(), DEFAULT)[0].place is place
+    assert_exact(builder)
+
+
 @pytest.mark.parametrize("value", [-128, 0, 127])
 @pytest.mark.parametrize("side", [2, 8])
 def test_halves_round_away_from_zero(side, value):

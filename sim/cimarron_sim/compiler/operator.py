@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from cimarron.config import EngineConfig
-from cimarron.isa import Profile
 
 from ..graph import Graph, Node
 from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
-from .pool import read_pool
+from .pool import is_engine_pool, read_pool
 from .tiling import Tiling, tile
 
 __all__ = ["EngineLayer", "read_operator"]
@@ -37,7 +36,7 @@ def read_operator(graph: Graph, node: Node, config: EngineConfig) -> EngineLayer
     """
     if node.op in ("fully_connected", "conv2d", "depthwise_conv2d"):
         layer = read_layer(graph, node)
-    elif node.op in ("average_pool", "mean") and graph.profile is Profile.TFLM:
+    elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
         layer = read_pool(graph, node)
     else:
         return read_cpu(graph, node)

@@ -1,5 +1,7 @@
 """Means over windows as multiply-accumulate layers: depthwise, with weights of 1."""
 
+from typing import Any
+
 import numpy as np
 from cimarron.isa import Profile
 
@@ -8,7 +10,7 @@ from .errors import CompileError
 from .fixed_point import requantise
 from .layer import MacLayer, Walk, window_walk
 
-__all__ = ["read_pool"]
+__all__ = ["is_engine_pool", "read_pool"]
 
 #: More values than any window that a job can walk leaves practical to check one by one.
 _MAX_COUNT = 1 << 14
@@ -35,7 +37,33 @@ def _rounded_mean(count: int, low: int, high: int) -> tuple[int, int] | None:
     return None
 
 
-def _average(graph: Graph, node: Node) -> tuple[Walk, dict[str, int]]:
+def is_engine_pool(graph: Graph, node: Node) -> bool:
+    """Whether an ``average_pool`` or ``mean`` node is for the engine.
+
+    In profile ONNX, sums of real numbers are rounded at each of ``count`` additions. All roundings together move a mean
+    by at most ``(count + 3) * 255 * 2**-24`` steps of its scale, if input and output have the same. Where that is less
+    than ``1 / (2 * count)``, the least distance of a mean of an odd number of integers from a half, the mean rounds as
+    if it were exact.
+    """
+    if graph.profile is Profile.TFLM:
+        return True
+    x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    if node.op != "average_pool" or any(node.attributes["pads"]) or x.quantization is None or y.quantization is None:
+        return False
+    kernel_h, kernel_w = node.attributes["kernel"]
+    count = kernel_h * kernel_w
+    same = np.array_equal(x.quantization.scale, y.quantization.scale)
+    return same and count % 2 == 1 and 2 * count * (count + 3) * 255 < 1 << 24 and _is_reciprocal_exact(count)
+
+
+def _is_reciprocal_exact(count: int) -> bool:
+    """Whether the product with float32's reciprocal rounds to the mean, for every sum of differences of two bytes."""
+    total = np.arange(-255 * count, 255 * count + 1, dtype=np.int64)
+    nearest = (2 * total + count) // (2 * count)
+    return np.array_equal(np.rint(total.astype(np.float32) * np.float32(1 / count)), nearest)
+
+
+def _average(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     kernel_h, kernel_w = node.attributes["kernel"]
     if any(node.attributes["pads"]):
@@ -43,15 +71,17 @@ def _average(graph: Graph, node: Node) -> tuple[Walk, dict[str, int]]:
     count, limits = kernel_h * kernel_w, np.iinfo(x.dtype)
     if x.dtype != y.dtype or count > _MAX_COUNT:
         raise CompileError(f"layer {node.name!r} means {count} values of {x.dtype} to {y.dtype}: pool smaller windows")
+    walk = window_walk(node, x, (kernel_h, kernel_w), y, depthwise=True)
+    clamps = {name: int(node.attributes[name]) for name in ("clamp_min", "clamp_max")}
+    if graph.profile is Profile.ONNX:
+        return walk, {"scale": np.full(x.shape[3], 1 / count, np.float32), **clamps}
     scaling = _rounded_mean(count, int(limits.min), int(limits.max))
     if scaling is None:
         raise CompileError(f"layer {node.name!r} means {count} values, which no multiplier does: pool another window")
-    walk = window_walk(node, x, (kernel_h, kernel_w), y, depthwise=True)
-    clamps = {name: int(node.attributes[name]) for name in ("clamp_min", "clamp_max")}
     return walk, {"multiplier": scaling[0], "shift": scaling[1], **clamps}
 
 
-def _mean(graph: Graph, node: Node) -> tuple[Walk, dict[str, int]]:
+def _mean(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
     x = graph.tensors[node.inputs[0]]
     if len(x.shape) != 4 or sorted(axis % 4 for axis in node.attributes["axes"]) != [1, 2]:
         raise CompileError(f"layer {node.name!r} is no mean over the pixels of an image: run it outside the model")
@@ -72,7 +102,7 @@ def _mean(graph: Graph, node: Node) -> tuple[Walk, dict[str, int]]:
 
 
 def read_pool(graph: Graph, node: Node) -> MacLayer:
-    """The layer of an ``average_pool`` or ``mean`` node in profile TFLM.
+    """The layer of a node that `is_engine_pool`.
 
     Raises
     ------
@@ -80,12 +110,11 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
         If no multiply-accumulate layer gives the same bits.
     """
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-    if graph.profile is not Profile.TFLM:
-        raise CompileError(f"layer {node.name!r} means real numbers, which the engine does not")
     if x.dtype.itemsize != 1 or y.dtype.itemsize != 1:
         raise CompileError(f"layer {node.name!r} pools {x.dtype} to {y.dtype}: quantise both to 8 bits")
-    is_mean = node.op == "mean"
-    walk, scaling = (_mean if is_mean else _average)(graph, node)
+    walk, scaling = (_mean if node.op == "mean" else _average)(graph, node)
+    # An average pool of profile TFLM keeps the scale and rounds the integers themselves.
+    has_zero_points = node.op == "mean" or graph.profile is Profile.ONNX
     channels = x.shape[3]
     return MacLayer(
         node=node,
@@ -97,9 +126,8 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
         weight_signed=False,
         weight_bits=1,
         bias=np.zeros(channels, np.int32),
-        # An average pool keeps the scale and rounds the integers themselves.
-        x_zero_point=x.zero_point if is_mean else 0,
-        y_zero_point=y.zero_point if is_mean else 0,
+        x_zero_point=x.zero_point if has_zero_points else 0,
+        y_zero_point=y.zero_point if has_zero_points else 0,
         scaling=scaling,
         walk=walk,
         images=x.shape[0],
