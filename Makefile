@@ -13,6 +13,16 @@ PY := .venv/bin/python
 READY := .venv/ready
 endif
 
+ifdef TB
+BENCHES := $(filter $(patsubst tb/tb_%.py,%,$(wildcard tb/*.py)),$(patsubst tests/test_%.py,%,$(wildcard tests/*.py)))
+ifeq ($(filter $(TB),$(BENCHES)),)
+$(error there is no bench '$(TB)': choose TB from $(BENCHES))
+endif
+ifeq ($(filter $(or $(SIM),verilator),verilator icarus),)
+$(error there is no simulator '$(SIM)': choose SIM=verilator or SIM=icarus)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help sim test verilog lint firmware waves bench clean
 
