@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from amaranth.sim import SimulatorContext, Simulator
+from amaranth.sim import Simulator, SimulatorContext
 from cimarron.config import PRESETS, MacroConfig
 from cimarron.macro.macro import Macro
 from cimarron_sim.compiler.compile import compile

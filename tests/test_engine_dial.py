@@ -11,7 +11,11 @@ pytestmark = pytest.mark.cosim
 
 @pytest.mark.parametrize(
     "dial",
-    ["planes_per_cycle = 2\npipeline = 2", "planes_per_cycle = 8\nrow_groups = 2", "row_groups = 4\nplane_skipping = true"],
+    [
+        "planes_per_cycle = 2\npipeline = 2",
+        "planes_per_cycle = 8\nrow_groups = 2",
+        "row_groups = 4\nplane_skipping = true",
+    ],
     ids=["pipelined", "parallel", "skip"],
 )
 def test_bench_passes(dial, tmp_path):

@@ -19,8 +19,9 @@ MAC = {
     "out_format": OutFormat.INT32, "in_base": 0, "row_bytes": 3, "in_height": 1, "first_row": 0, "first_position": 0,
     "pixel_step": 3, "line_step": 3, "stride_h": 1, "dilation_h": 1, "kernel_step": 3, "out_width": 1,
     "out_height": 1, "kernel_h": 1, "runs": 1, "pad_value": 0, "run_bytes": 3, "run_step": 3, "row_tiles": 1,
-    "last_rows": 3, "word_tiles": 1, "last_words": 2, "tile_words": 2, "tile_position_step": 0, "weight_addr": BASE, "out_base": 64,
-    "out_pixel_step": 8, "out_tile_step": 8, "out_zero_point": 0, "clamp_min": 0, "clamp_max": 0, "psum_entries": 0,
+    "last_rows": 3, "word_tiles": 1, "last_words": 2, "tile_words": 2, "tile_position_step": 0,
+    "weight_addr": BASE, "out_base": 64, "out_pixel_step": 8, "out_tile_step": 8, "out_zero_point": 0,
+    "clamp_min": 0, "clamp_max": 0, "psum_entries": 0,
 }  # fmt: skip
 LOAD = {"source": BASE, "destination": 0, "length": 4}
 

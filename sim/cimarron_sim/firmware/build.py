@@ -33,7 +33,7 @@ _FLAGS = (
     "-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+zicsr-c-a-f-d", "-mabi=ilp32", "-std=c11", "-O2",
     "-g0", "-ffreestanding", "-fno-sanitize=all", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
     "-fno-unwind-tables", "-nostdlib", "-static", "-Wall", "-Wextra", "-Werror", "-Wl,--gc-sections",
-    "-ffunction-sections", "-flto",
+    "-ffunction-sections", "-flto", "-fno-jump-tables",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "outcome.h"
+#include "section.h"
 
 /* Where the host places the image; cached, so the data cache has to be invalidated after the host wrote. */
 #define PROGRAM ((const uint32_t *)(RAM_BASE + PROGRAM_OFFSET))
@@ -15,6 +16,6 @@
 #define FETCH_LENGTH 4u
 
 /* Whether the image at PROGRAM may run here: format, hardware, bounds, CRC and every step. */
-struct outcome program_check(void);
+APART struct outcome program_check(void);
 
 #endif

@@ -2,16 +2,16 @@
 #ifndef CIMARRON_STEPS_H
 #define CIMARRON_STEPS_H
 
-#include <stdint.h>
+#include "section.h"
 
-void lookup(const uint32_t *operands);
-void combine(const uint32_t *operands);
-void narrow(const uint32_t *operands);
-void softmax(const uint32_t *operands);
-void share(const uint32_t *operands);
-void mean(const uint32_t *operands);
-void largest(const uint32_t *operands);
-void fill(const uint32_t *operands);
-void copy(const uint32_t *operands);
+APART void lookup(const uint32_t *operands);
+APART void combine(const uint32_t *operands);
+APART void narrow(const uint32_t *operands);
+APART void softmax(const uint32_t *operands);
+APART void share(const uint32_t *operands);
+APART void mean(const uint32_t *operands);
+APART void largest(const uint32_t *operands);
+APART void fill(const uint32_t *operands);
+APART void copy(const uint32_t *operands);
 
 #endif
