@@ -72,11 +72,16 @@ class BitCellArray(wiring.Component):
                 m.d.sync += cells.eq(Mux(self.enable[weight_set] & addressed, self.data, cells))
                 stored.append(cells)
             rows.append(self._selected(stored, self.set))
+        # Named once: an expression is written out, and simulated, for each use of it.
         products = []
         for row in range(config.group_rows):
-            blocks = rows[row :: config.group_rows]
-            cells = self._selected(blocks, self.row_group)
-            planes = [x.replicate(config.row_bits) & cells for x in self.x[row :: config.group_rows]]
+            cells = Signal(config.row_bits, name=f"cells_{row}")
+            m.d.comb += cells.eq(self._selected(rows[row :: config.group_rows], self.row_group))
+            planes = []
+            for index, x in enumerate(self.x[row :: config.group_rows]):
+                plane = Signal(config.row_bits, name=f"plane_{index}_row_{row}")
+                m.d.comb += plane.eq(x.replicate(config.row_bits) & cells)
+                planes.append(plane)
             products += [plane.word_select(k, config.words) for k in range(config.cell_bits) for plane in planes]
         m.d.comb += self.products.eq(Cat(products))
         return m
