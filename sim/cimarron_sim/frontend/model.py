@@ -1,8 +1,9 @@
 """What every front end says about a model: an error, or a verdict per operator."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["ModelError", "Operator", "Unsupported"]
+__all__ = ["ModelError", "Operator", "Unsupported", "require_supported"]
 
 
 class ModelError(ValueError):
@@ -51,3 +52,18 @@ class Operator:
     def supported(self) -> bool:
         """Whether the operator can be imported."""
         return bool(self.becomes)
+
+
+def require_supported(operators: Iterable[Operator], supported: Iterable[str], path: str) -> None:
+    """Refuse a model for all of its unsupported operators at once.
+
+    Raises
+    ------
+    ModelError
+        If there is one; the sentence names each with its reason and remedy, and what is supported.
+    """
+    if refused := [operator for operator in operators if not operator.supported]:
+        verdicts = "; ".join(f"{o.op} {o.name!r}: {o.reason} ({o.remedy})" for o in refused)
+        raise ModelError(
+            f"{path} holds what is not supported: {verdicts}; supported are {', '.join(sorted(supported))}"
+        )

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import checker, numpy_helper, shape_inference
 
 from ..graph import Graph, GraphError
-from .model import ModelError, Operator
+from .model import ModelError, Operator, require_supported
 from .qdq import SUPPORTED, Lowering
 
 __all__ = ["inspect", "load"]
@@ -35,11 +35,7 @@ def load(data: bytes, path: str) -> Graph:
         If it is not a model that can be imported.
     """
     lowering = _lower(data, path)
-    if refused := [operator for operator in lowering.operators if not operator.supported]:
-        verdicts = "; ".join(f"{o.op} {o.name!r}: {o.reason} ({o.remedy})" for o in refused)
-        raise ModelError(
-            f"{path} holds what is not supported: {verdicts}; supported are {', '.join(sorted(SUPPORTED))}"
-        )
+    require_supported(lowering.operators, SUPPORTED, path)
     return lowering.graph(hashlib.sha256(data).hexdigest())
 
 

@@ -3,7 +3,7 @@
 import hashlib
 
 from ..graph import Graph, GraphError
-from .model import ModelError, Operator
+from .model import ModelError, Operator, require_supported
 from .tflite_file import read_model
 from .tflite_lowering import SUPPORTED, TfliteLowering
 
@@ -26,11 +26,7 @@ def load(data: bytes, path: str) -> Graph:
         If it is not a model that can be imported.
     """
     lowering = _lower(data, path)
-    if refused := [operator for operator in lowering.operators if not operator.supported]:
-        verdicts = "; ".join(f"{o.op} {o.name!r}: {o.reason} ({o.remedy})" for o in refused)
-        raise ModelError(
-            f"{path} holds what is not supported: {verdicts}; supported are {', '.join(sorted(SUPPORTED))}"
-        )
+    require_supported(lowering.operators, SUPPORTED, path)
     try:
         return lowering.graph(hashlib.sha256(data).hexdigest())
     except GraphError as error:
