@@ -23,7 +23,7 @@ from cimarron_sim.compiler.check import Place, check
 from cimarron_sim.compiler.compile import compile
 from cimarron_sim.firmware.build import compile_program
 from cimarron_sim.frontend import load
-from cimarron_sim.frontend.qdq import SUPPORTED as ONNX
+from cimarron_sim.frontend.onnx_lowering import SUPPORTED as ONNX
 from cimarron_sim.frontend.tflite_lowering import SUPPORTED as TFLITE
 from cimarron_sim.graph import OPERATORS, Graph, Node, Quantization, Tensor
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""ONNX files: reading, checking, sorting; `qdq` lowers the operators."""
+"""ONNX files: reading, checking, sorting; `onnx_lowering` lowers the operators."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from onnx import checker, numpy_helper, shape_inference
 
 from ..graph import Graph, GraphError
 from .model import ModelError, Operator, require_supported
-from .qdq import SUPPORTED, Lowering
+from .onnx_lowering import SUPPORTED, Lowering
 
 __all__ = ["inspect", "load"]
 

@@ -1,0 +1,210 @@
+"""Operators without weights."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..graph import MAX_VALUES
+from .layer import convolution, pooling
+from .model import ModelError, Unsupported
+from .onnx_context import (
+    AGAIN,
+    Context,
+    Handler,
+    activation,
+    attributes,
+    in_model_order,
+    label_of,
+    name_of,
+    real_values,
+)
+from .onnx_integer import per_output
+from .values import Constant, Elementwise, Layer, QuantizedConstant, Reals, Sums, Unknown, Value
+
+__all__ = ["HANDLERS", "elementwise"]
+
+
+def elementwise(
+    context: Context, node: onnx.NodeProto, op: str, *sources: Reals, same: bool = False, **attributes: Any
+) -> Elementwise:
+    """An operator whose result has the shape and order of its inputs."""
+    inputs = tuple(context.draft.ordered(source) for source in sources)
+    shape = context.draft.tensors[inputs[0]].shape
+    return Elementwise(
+        name=name_of(node),
+        operator=len(context.operators) - 1,
+        op=op,
+        inputs=inputs,
+        shape=shape,
+        positions=in_model_order(shape),
+        attributes=attributes,
+        same=tuple(source.quantization for source in sources) if same else (),
+    )
+
+
+def _pool(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    op = "max_pool" if node.op_type.endswith("MaxPool") else "average_pool"
+    context.verdict(op)
+    x, values = activation(inputs[0]), attributes(node)
+    if x is None:
+        return context.unknown(node)
+    if x.positions.ndim != 4:
+        raise Unsupported(f"it has {x.positions.ndim - 2} spatial dimensions", "use a two-dimensional pool")
+    batch, channels, *size = x.positions.shape
+    if node.op_type.startswith("Global"):
+        values = {"kernel_shape": size}
+    kernel = pooling(label_of(node), tuple(values.get("kernel_shape", ())))
+    geometry, out = convolution(label_of(node), values, (size[0], size[1]), kernel, batch * channels)
+    if geometry.pop("dilation") != (1, 1) or values.get("ceil_mode", 0):
+        raise Unsupported("it is dilated or rounds its size up", "use a plain pool")
+    if any(geometry["pads"]) and values.get("count_include_pad", 0):
+        raise Unsupported("it counts padding", "leave count_include_pad out")
+    if any(pad >= kernel[i % 2] for i, pad in enumerate(geometry["pads"])):
+        raise ModelError(f"{label_of(node)} has windows of nothing but padding: {AGAIN}")
+    value = elementwise(context, node, op, x, same=op == "max_pool", kernel=kernel, **geometry)
+    shape = (batch, *out, channels)
+    return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
+
+
+def _mean(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    """A mean over the pixels is a pool over all of them."""
+    context.verdict("average_pool")
+    x, values = activation(inputs[0]), attributes(node)
+    if x is None:
+        return context.unknown(node)
+    operand = inputs[1] if len(inputs) > 1 else None
+    axes = operand.data.reshape(-1).tolist() if isinstance(operand, Constant) else values.get("axes", ())
+    if x.positions.ndim != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise Unsupported("it is not a mean over the pixels of an image", "use a global average pool")
+    _, height, width, _ = context.draft.tensors[context.draft.ordered(x)].shape
+    window = {"kernel": (height, width), "stride": (1, 1), "pads": (0, 0, 0, 0)}
+    value = elementwise(context, node, "average_pool", x, **window)
+    shape = (value.shape[0], 1, 1, value.shape[3])
+    positions = in_model_order(shape)
+    if not values.get("keepdims", 1):
+        positions = positions.reshape(shape[0], shape[3])
+    return dataclasses.replace(value, shape=shape, positions=positions)
+
+
+def _softmax(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("softmax")
+    x = activation(inputs[0])
+    if x is None:
+        return context.unknown(node)
+    ndim = x.positions.ndim
+    axis = attributes(node).get("axis", 1 if ndim == 2 else 0)
+    if ndim == 4 or axis not in (-1, ndim - 1):
+        raise Unsupported("it does not go over the last axis of a matrix", "transpose its input")
+    return elementwise(context, node, "softmax", x)
+
+
+def _concat(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("concat")
+    parts = [activation(value) for value in inputs]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return context.unknown(node)
+    shapes = [part.positions.shape for part in known]
+    axis, ndim = attributes(node)["axis"], len(shapes[0])
+    axis += ndim if axis < 0 else 0
+    rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+    if not 0 <= axis < ndim or len(rest) != 1 or len({len(shape) for shape in shapes}) != 1:
+        raise ModelError(f"{label_of(node)} joins {shapes} along axis {axis}, which does not fit: {AGAIN}")
+    order = (0, 2, 3, 1) if ndim == 4 else tuple(range(ndim))
+    value = elementwise(context, node, "concat", *known, same=True, axis=order.index(axis))
+    shape = list(value.shape)
+    shape[order.index(axis)] = sum(shape_[axis] for shape_ in shapes)
+    return dataclasses.replace(value, shape=tuple(shape), positions=in_model_order(tuple(shape)))
+
+
+def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("pad")
+    x, values = activation(inputs[0]), attributes(node)
+    if x is None:
+        return context.unknown(node)
+    pads, constant = (inputs[place] if len(inputs) > place else None for place in (1, 2))
+    if not isinstance(pads, Constant | None) or len(inputs) > 3:
+        raise Unsupported("its widths are computed or for chosen axes", "export the model with fixed sizes")
+    widths = list(values.get("pads", ())) if pads is None else pads.data.reshape(-1).tolist()
+    real = values.get("value", 0.0)
+    if isinstance(constant, Constant | QuantizedConstant) and constant.data.size == 1:
+        real = float(real_values(constant).reshape(()))
+    elif constant is not None:
+        raise Unsupported("its value is not a constant number", "store the value as an initialiser")
+    ndim = x.positions.ndim
+    if values.get("mode", b"constant") != b"constant" or min(widths, default=0) < 0:
+        raise Unsupported("it does not pad with a constant", "pad with zeros")
+    if len(widths) != 2 * ndim:
+        raise ModelError(f"{label_of(node)} has {len(widths)} widths for {ndim} axes: {AGAIN}")
+    order = (0, 2, 3, 1) if ndim == 4 else tuple(range(ndim))
+    pairs = tuple((int(widths[axis]), int(widths[axis + ndim])) for axis in order)
+    tensor = context.draft.tensors[context.draft.ordered(x)]
+    shape = tuple(size + sum(pair) for size, pair in zip(tensor.shape, pairs, strict=True))
+    if int(np.prod(shape, dtype=object)) > MAX_VALUES:
+        raise ModelError(f"{label_of(node)} gives the shape {shape}: at most {MAX_VALUES} values can be handled")
+    number = int(x.quantization.quantize(np.array(real), tensor.dtype))
+    value = elementwise(context, node, "pad", x, same=True, pads=pairs, value=number)
+    return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
+
+
+def _add(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    if any(isinstance(value, Unknown) for value in inputs):
+        return context.unknown(node)
+    match inputs:
+        case [Layer() as layer, Constant() | QuantizedConstant() as bias]:
+            pass
+        case [Constant() | QuantizedConstant() as bias, Layer() as layer]:
+            pass
+        case [Sums(layer, False), Constant() as bias] | [Constant() as bias, Sums(layer, False)]:
+            if layer.bias is not None:
+                raise Unsupported("it adds to a layer that has a bias", "give the layer one bias")
+            return Sums(dataclasses.replace(layer, bias=Constant(per_output(node, layer, bias.data))))
+        case [Reals() as a, Reals() as b]:
+            context.verdict("add")
+            if a.positions.shape != b.positions.shape:
+                raise Unsupported("it adds tensors of different shapes", "let the shapes agree")
+            return elementwise(context, node, "add", a, b)
+        case _:
+            raise Unsupported("it adds values that nothing quantised", "put a QuantizeLinear before it")
+    if layer.op != "fully_connected" or layer.bias is not None or np.isfinite(layer.bounds).any():
+        raise Unsupported("it adds to a layer that cannot take a bias any more", "give the layer the bias")
+    return dataclasses.replace(layer, bias=bias)
+
+
+def _clip(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    source, values = inputs[0], attributes(node)
+    if isinstance(source, Unknown):
+        return context.unknown(node)
+    if isinstance(source, Reals):
+        context.verdict("requantise")
+        source = elementwise(context, node, "requantise", source)
+    if not isinstance(source, Layer | Elementwise):
+        raise Unsupported("it does not follow a layer", "put it between a layer and its QuantizeLinear")
+    low = 0.0 if node.op_type == "Relu" else values.get("min", -np.inf)
+    bounds = [low, values.get("max", np.inf)]
+    for i, bound in enumerate(inputs[1:3]):
+        if isinstance(bound, Constant | QuantizedConstant) and bound.data.size == 1:
+            bounds[i] = float(real_values(bound).reshape(()))
+        elif bound is not None:
+            raise Unsupported("its bounds are not constant numbers", "store the bounds as initialisers")
+    if not bounds[0] <= bounds[1]:
+        raise ModelError(f"{label_of(node)} has the bounds {bounds[0]} and {bounds[1]}: exchange them")
+    low, high = (min(max(bound, bounds[0]), bounds[1]) for bound in source.bounds)
+    return dataclasses.replace(source, low=low, high=high)
+
+
+HANDLERS: dict[str, Handler] = {
+    "Add": _add,
+    "AveragePool": _pool,
+    "Clip": _clip,
+    "Concat": _concat,
+    "GlobalAveragePool": _pool,
+    "GlobalMaxPool": _pool,
+    "MaxPool": _pool,
+    "Pad": _pad,
+    "ReduceMean": _mean,
+    "Relu": _clip,
+    "Softmax": _softmax,
+}

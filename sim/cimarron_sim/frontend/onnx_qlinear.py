@@ -1,0 +1,78 @@
+"""QLinear operators: layers with the scales of all operands among their inputs."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+
+from ..graph import Quantization
+from .layer import symmetric_weights, transposed
+from .model import Unsupported
+from .onnx_context import DTYPES, QUANTISE, Context, Handler
+from .onnx_layers import convolve, matrix, multiply
+from .onnx_scales import quantization_of, read_integers
+from .values import Constant, Integers, Layer, QuantizedConstant, Reals, Unknown, Value
+
+__all__ = ["HANDLERS"]
+
+
+def _parameters(
+    node: onnx.NodeProto, inputs: list[Value | None], place: int, axis: int | None = None
+) -> tuple[Quantization, np.dtype | None]:
+    """Scale and zero point of a QLinear operator's operand, from the inputs `place` and the one behind."""
+    quantization, points = quantization_of(node, [None, *inputs[place : place + 2]], 0)
+    if quantization.axis is not None:
+        quantization = dataclasses.replace(quantization, axis=axis)
+    return quantization, points
+
+
+def _operands(
+    context: Context, node: onnx.NodeProto, inputs: list[Value | None], axis: int
+) -> tuple[Reals, QuantizedConstant, Quantization, np.dtype] | None:
+    """Operands of a QLinear operator and what its result is wanted in; None behind one that is not supported."""
+    source, weights = inputs[0], inputs[3]
+    if isinstance(source, Unknown) or isinstance(weights, Unknown):
+        return None
+    if not isinstance(source, Integers) or not isinstance(weights, Constant):
+        raise Unsupported("it multiplies other values than an activation and constants", QUANTISE)
+    x = read_integers(context, node, source, *_parameters(node, inputs, 1))
+    w = read_integers(context, node, weights, *_parameters(node, inputs, 4, axis))
+    wanted, dtype = _parameters(node, inputs, 6)
+    if wanted.axis is not None or dtype not in DTYPES.values():
+        raise Unsupported("its result is not quantised to 8 bits with one scale", QUANTISE)
+    assert isinstance(x, Reals)
+    assert isinstance(w, QuantizedConstant)
+    return x, symmetric_weights(w, axis), wanted, np.dtype(dtype)
+
+
+def _qlinear_conv(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("conv2d")
+    operands = _operands(context, node, inputs, 0)
+    if operands is None:
+        return context.unknown(node)
+    x, w, wanted, dtype = operands
+    if w.data.ndim != 4:
+        raise Unsupported(f"it has {w.data.ndim - 2} spatial dimensions", "use a two-dimensional convolution")
+    bias = inputs[8] if len(inputs) > 8 else None
+    if not isinstance(bias, Constant | None) or (bias is not None and bias.data.dtype != np.int32):
+        raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
+    layer = convolve(context, node, x, w, None)
+    if bias is not None:
+        products = x.quantization.scale * w.quantization.scale
+        scale = Quantization(products, np.zeros(products.shape, np.int32), 0 if products.ndim else None)
+        layer = dataclasses.replace(layer, bias=QuantizedConstant(bias.data, scale))
+    return context.draft.add_layer(layer, node.output[0], dtype, wanted)
+
+
+def _qlinear_matmul(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("fully_connected")
+    operands = _operands(context, node, inputs, 1)
+    if operands is None:
+        return context.unknown(node)
+    x, w, wanted, dtype = operands
+    layer = multiply(context, node, x, transposed(matrix(w)), None)
+    assert isinstance(layer, Layer)
+    return context.draft.add_layer(layer, node.output[0], dtype, wanted)
+
+
+HANDLERS: dict[str, Handler] = {"QLinearConv": _qlinear_conv, "QLinearMatMul": _qlinear_matmul}
