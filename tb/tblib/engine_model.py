@@ -1,6 +1,6 @@
 """What the engine does to memory and activation buffer, job by job, written from `cimarron.isa`: the scoreboard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from cimarron.config import EngineConfig
@@ -167,6 +167,14 @@ class EngineModel:
         buffer = np.frombuffer(bytes(self.activations), np.uint8)
         values = np.where(inside, buffer[np.where(inside, address + position, 0)], fields["pad_value"])
         return values.reshape(fields["out_height"] * fields["out_width"], -1)
+
+    def vectors(self, fields: dict[str, int]) -> Iterator[np.ndarray]:
+        """Activations of each macro operation of a MAC job, int64 arrays of shape (rows,), in the engine's order."""
+        rows, tiles = self.config.macro.rows, fields["row_tiles"]
+        for tile in range(fields["word_tiles"]):
+            x = _from_bits(self._gather(fields, tile), fields["act_bits"], bool(fields["act_signed"]))
+            padded = np.pad(x, ((0, 0), (0, tiles * rows - x.shape[1])))
+            yield from np.concatenate(np.split(padded, tiles, axis=1))
 
     def _mac(self, fields: dict[str, int]) -> None:
         macro, bits = self.config.macro, fields["weight_bits"]
