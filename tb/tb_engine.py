@@ -8,6 +8,7 @@ from cimarron.config import load_config
 from cimarron.isa import (
     ACT_WINDOW,
     ENGINE_ID,
+    JOB_WORDS,
     RAM_BASE,
     EngineError,
     Instruction,
@@ -129,11 +130,21 @@ def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
             {"last_rows": rng.choice((0, CONFIG.macro.rows + 1))},
             {"word_tiles": 0},
             {rng.choice(("last_words", "tile_words")): rng.choice((0, CONFIG.macro.words + 1))},
+            {"group_words": rng.choice((0, CONFIG.macro.words + CONFIG.lanes, *range(1, CONFIG.lanes)))},
+            {"group_columns": 0},
             {"weight_addr": RAM_BASE + 1},
             {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
             {"in_base": act_bytes, "first_row": 0},
             {"out_base": act_bytes - 1, "out_format": OutFormat.INT32},
-            {"out_base": act_bytes - 1, "out_format": OutFormat.INT8, "last_words": 2, "out_pixel_step": 0},
+            {
+                "out_base": act_bytes - 1,
+                "out_format": OutFormat.INT8,
+                "last_words": 2,
+                "group_words": CONFIG.macro.words,
+                "out_pixel_step": 0,
+                "edge_columns": 1,
+                "edge_lines": 1,
+            },
             {"last_rows": fields["last_rows"] % CONFIG.macro.rows + 1},
         ]
     )
@@ -182,7 +193,7 @@ async def bad_accesses_end_in_an_error(dut):
         (port.instruction(0x3FF), EngineError.BAD_INSTRUCTION, 0x3FF),
         (port.bus(ACT_WINDOW + CONFIG.act_buffer_bytes), EngineError.BAD_ACT_ADDRESS, CONFIG.act_buffer_bytes),
         (port.bus(ACT_WINDOW + 0xFFFFC, 1), EngineError.BAD_ACT_ADDRESS, 0xFFFFC),
-        (port.push([0] * 24), EngineError.BAD_OPCODE, 0),
+        (port.push([0] * JOB_WORDS), EngineError.BAD_OPCODE, 0),
     ]
     for access, code, info in cases:
         await access
@@ -239,8 +250,8 @@ async def steady_state_reaches_the_bound(dut):
                 "in_base": 0, "row_bytes": pixels * macro.rows, "in_height": 1, "first_row": 0, "first_position": 0,
                 "pixel_step": macro.rows, "out_width": pixels, "out_height": 1, "kernel_h": 1, "runs": 1,
                 "run_bytes": macro.rows, "row_tiles": 1, "last_rows": macro.rows, "word_tiles": 1,
-                "last_words": outputs, "tile_words": outputs, "tile_position_step": 0,
-                "out_base": 2048, "out_pixel_step": outputs,
+                "last_words": outputs, "tile_words": outputs, "tile_position_step": 0, "tile_base_step": 0,
+                "out_base": 2048, "out_pixel_step": outputs, "group_words": macro.words, "shared_weights": 0,
             }  # fmt: skip
             await port.write(Register.CONTROL, 1)
             await port.push(job_words({**fields, "weight_addr": RAM_BASE}))

@@ -23,12 +23,21 @@ PATIENCE, STEP_PATIENCE = 3000, 1000
 
 
 def place(fields: dict[str, int]) -> tuple[range, range]:
-    """Activation addresses that an honest MAC job reads, and those it writes."""
+    """Activation addresses that an honest MAC job reads, and those it writes, with the gaps between them."""
     first = fields["in_base"] - fields["first_row"] * fields["row_bytes"] & 0xFFFF_FFFF
+    last_tile = fields["word_tiles"] - 1
+    end = first + last_tile * fields["tile_base_step"] + fields["in_height"] * fields["row_bytes"]
     size = 4 if fields["out_format"] == OutFormat.INT32 else 1
-    pixels = fields["out_height"] * fields["out_width"]
-    read = range(first, first + fields["in_height"] * fields["row_bytes"])
-    return read, range(fields["out_base"], fields["out_base"] + pixels * fields["out_pixel_step"] // size * size)
+    lines = -(-fields["tile_words"] // (fields["group_words"] * fields["group_columns"]))
+    steps = (
+        (last_tile, "out_tile_step"),
+        (fields["out_height"] - 1, "out_line_step"),
+        (fields["out_width"] - 1, "out_pixel_step"),
+        (lines - 1, "group_line_step"),
+        (fields["group_columns"] - 1, "group_step"),
+    )
+    last = fields["out_base"] + sum(count * fields[name] for count, name in steps)
+    return range(first, end), range(fields["out_base"], last + min(fields["group_words"], fields["tile_words"]) * size)
 
 
 def honest_job(rng: Random, memory: bytearray, at: int = RAM_BASE) -> dict[str, int]:

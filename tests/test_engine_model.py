@@ -20,6 +20,8 @@ MAC = {
     "pixel_step": 3, "line_step": 3, "stride_h": 1, "dilation_h": 1, "kernel_step": 3, "out_width": 1,
     "out_height": 1, "kernel_h": 1, "runs": 1, "pad_value": 0, "run_bytes": 3, "run_step": 3, "row_tiles": 1,
     "last_rows": 3, "word_tiles": 1, "last_words": 2, "tile_words": 2, "tile_position_step": 0,
+    "tile_base_step": 0, "shared_weights": 0, "out_line_step": 8, "group_words": 4, "group_columns": 1,
+    "group_step": 0, "group_line_step": 0, "edge_columns": 1, "edge_lines": 1,
     "weight_addr": BASE, "out_base": 64, "out_pixel_step": 8, "out_tile_step": 8, "out_zero_point": 0,
     "clamp_min": 0, "clamp_max": 0, "psum_entries": 0,
 }  # fmt: skip
@@ -52,6 +54,40 @@ def test_word_tiles_may_read_channels_of_their_own():
         tile_position_step=1, out_tile_step=4,
     )  # fmt: skip
     assert int32s(model, 2) == [30, 100]
+
+
+def test_word_tiles_may_read_images_of_their_own():
+    stream = record(0) + row(3) + record(0) + row(5)
+    model = run(
+        stream, bytes([10, 0, 0, 0, 20]), row_bytes=1, run_bytes=1, last_rows=1, word_tiles=2, last_words=1,
+        tile_words=1, tile_base_step=4, out_tile_step=4,
+    )  # fmt: skip
+    assert int32s(model, 2) == [30, 100]
+
+
+def test_shared_weights_serve_every_tile():
+    stream = record(1) + row(2) * 4
+    model = run(
+        stream, bytes(range(1, 13)), row_bytes=12, run_bytes=6, row_tiles=2, last_rows=2, word_tiles=2, last_words=1,
+        tile_words=1, tile_position_step=6, out_tile_step=4, shared_weights=1, psum_entries=1,
+    )  # fmt: skip
+    assert int32s(model, 2) == [1 + 2 * sum(range(1, 7)), 1 + 2 * sum(range(7, 13))]
+
+
+def test_groups_are_pixels_of_a_block_cut_at_the_edges():
+    stream = record(0) + record(0) + row(1, 2)
+    model = run(
+        stream, bytes([1, 2, 3, 4]), row_bytes=2, in_height=2, pixel_step=1, line_step=2, stride_h=1, run_bytes=1,
+        last_rows=1, out_width=2, out_height=2, out_pixel_step=8, out_line_step=12, group_words=1, group_columns=2,
+        group_step=4, edge_columns=1,
+    )  # fmt: skip
+    assert int32s(model, 6) == [1, 2, 2, 3, 6, 4]
+    model = run(
+        stream, bytes([1, 2, 3, 4]), row_bytes=2, in_height=2, pixel_step=1, line_step=2, stride_h=1, run_bytes=1,
+        last_rows=1, out_width=2, out_height=2, out_pixel_step=4, out_line_step=16, group_words=1, group_columns=1,
+        group_line_step=8, edge_lines=1,
+    )  # fmt: skip
+    assert int32s(model, 6) == [1, 2, 2, 4, 3, 4]
 
 
 WEIGHTS = record(100) + record(-7) + row(1, -1) + row(2, 0) + row(3, 127)
@@ -187,6 +223,9 @@ def test_bad_loads(changes, code, info):
         ({"last_words": 3}, EngineError.BAD_SHAPE, 14),
         ({"tile_words": 0}, EngineError.BAD_SHAPE, 21),
         ({"tile_words": 3}, EngineError.BAD_SHAPE, 21),
+        ({"group_words": 0}, EngineError.BAD_SHAPE, 21),
+        ({"group_words": 5}, EngineError.BAD_SHAPE, 21),
+        ({"group_columns": 0}, EngineError.BAD_SHAPE, 23),
         ({"weight_addr": BASE + 2}, EngineError.BAD_SHAPE, 15),
         ({"row_tiles": 2, "psum_entries": 17}, EngineError.PSUM_OVERFLOW, 17),
         ({"in_base": 254}, EngineError.BAD_ACT_ADDRESS, 254),

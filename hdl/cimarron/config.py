@@ -229,6 +229,8 @@ class EngineConfig:
     Parameters
     ----------
     macro : MacroConfig
+        Two planes per cycle unless said otherwise: an operation of 8 bits takes as long as its vector through the
+        buffer's port and its results through the lanes.
     act_buffer_bytes : int
         Activation buffer, a power of two, 256 B to 1 MiB.
     act_port_bytes : int
@@ -244,12 +246,12 @@ class EngineConfig:
         Jobs that wait in the command queue, 2 to 16.
     """
 
-    macro: MacroConfig = field(default_factory=MacroConfig)
+    macro: MacroConfig = field(default_factory=lambda: MacroConfig(planes_per_cycle=2))
     act_buffer_bytes: int = 65536
-    act_port_bytes: int = 8
+    act_port_bytes: int = 16
     weight_port_bits: int = 128
     psum_entries: int = 8192
-    lanes: int = 2
+    lanes: int = 4
     queue_jobs: int = 4
 
     def __post_init__(self) -> None:

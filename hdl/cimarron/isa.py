@@ -174,7 +174,7 @@ class Field:
 
 
 #: 32-bit words of a job descriptor, used or not.
-JOB_WORDS = 24
+JOB_WORDS = 32
 
 #: Job descriptor, by opcode. ``opcode`` itself is bits 7..0 of word 0 in each.
 #:
@@ -182,8 +182,15 @@ JOB_WORDS = 24
 #: ``run_bytes`` contiguous bytes (all taps and channels of a kernel row are one run, unless dilated). Their
 #: concatenation, cut every ``rows`` bytes, gives the row tiles. Positions are bytes relative to the start of an image
 #: row; bytes outside [0, row_bytes) or outside [0, in_height) image rows read as ``pad_value``.
-#: Loop order: word tile, row tile, output pixel. Word tiles may read different channels (``tile_position_step``): a
-#: depthwise layer is a job whose tiles hold a few channels each, with weights where row and output share a channel.
+#: Loop order: word tile, row tile, output pixel. Word tiles may read different channels (``tile_position_step``,
+#: ``tile_base_step``): a depthwise layer is a job whose tiles hold a few channels each, with weights where row and
+#: output share a channel.
+#:
+#: A pixel may stand for a block of neighbouring ones that share one walk. The outputs of a tile are groups of
+#: ``group_words`` each, ``group_columns`` side by side, then further lines of as many: output j belongs to group
+#: g = j // group_words in column g % group_columns and line g // group_columns of the block, and lies at ``group_step``
+#: times that column plus ``group_line_step`` times that line. Of the last block of a line only ``edge_columns`` columns
+#: are written, of the last line of blocks ``edge_lines`` lines.
 JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
     Opcode.LOAD: {
         "opcode": Field(0, 0, 8, "Opcode.LOAD"),
@@ -199,6 +206,7 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "weight_bits": Field(0, 14, 5, "one of the macro's weight widths"),
         "profile": Field(0, 19, 1, "Profile"),
         "out_format": Field(0, 20, 2, "OutFormat"),
+        "shared_weights": Field(0, 22, 1, "the stream holds one tile, which serves for all"),
         "in_base": Field(1, 0, 32, "activation address of position 0 of image row first_row (wraps)"),
         "row_bytes": Field(2, 0, 24, "bytes of an image row (width * channels)"),
         "in_height": Field(3, 0, 16, "image rows"),
@@ -222,10 +230,18 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "last_words": Field(14, 16, 16, "outputs of the last word tile, 1 to outputs(weight_bits)"),
         "tile_words": Field(21, 0, 16, "outputs of every other word tile, 1 to outputs(weight_bits)"),
         "tile_position_step": Field(22, 0, 24, "positions from a word tile's input to the next's (0: all share it)"),
+        "tile_base_step": Field(25, 0, 24, "bytes from a word tile's image to the next's (0: all share it)"),
         "weight_addr": Field(15, 0, 32, "memory byte address of the weight stream, a multiple of the port's width"),
         "out_base": Field(16, 0, 32, "activation address of output channel 0 of the first pixel"),
-        "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next"),
+        "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next in its line"),
+        "out_line_step": Field(26, 0, 24, "bytes from an output line to the next"),
         "out_tile_step": Field(18, 0, 24, "bytes from a word tile's outputs to the next tile's"),
+        "group_words": Field(21, 16, 16, "outputs of a group, a multiple of the lanes"),
+        "group_columns": Field(23, 24, 8, "groups side by side"),
+        "group_step": Field(23, 0, 24, "bytes from a group to the next in its line"),
+        "group_line_step": Field(24, 0, 24, "bytes from a line of groups to the next"),
+        "edge_columns": Field(24, 24, 8, "columns of groups written of a line's last pixel"),
+        "edge_lines": Field(25, 24, 8, "lines of groups written of the last line's pixels"),
         "out_zero_point": Field(19, 0, 8, "added after scaling, in the output's own format"),
         "clamp_min": Field(19, 8, 8, "lower bound of the output, in the output's own format"),
         "clamp_max": Field(19, 16, 8, "upper bound of the output, in the output's own format"),
@@ -233,8 +249,9 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
     },
 }  # fmt: skip
 # The weight stream of a MAC job is contiguous: for each word tile, one 16-byte record per output of the tile, then
-# for each row tile its rows, each ``words * cell_bits`` bits padded to whole memory beats. Output j of a tile has
-# weight_bits bits at bit j * weight_bits of a row, so bytes and nibbles lie in little-endian order.
+# for each row tile its rows, each ``words * cell_bits`` bits padded to whole memory beats. A job with
+# ``shared_weights`` has only the first row tile of the first word tile. Output j of a tile has weight_bits bits at bit
+# j * weight_bits of a row, so bytes and nibbles lie in little-endian order.
 
 #: Bytes of a requantisation record: int32 bias; uint32 multiplier (TFLM: Q31, not negative; ONNX: 24-bit mantissa of
 #: the float32 scale, with its leading one); int32 shift (TFLM: left if positive; ONNX: scale = multiplier * 2**shift);

@@ -138,6 +138,8 @@ class EngineModel:
             (13, fields["row_tiles"] > 0 and 1 <= fields["last_rows"] <= macro.rows),
             (14, fields["word_tiles"] > 0 and 1 <= fields["last_words"] <= outputs),
             (21, 1 <= fields["tile_words"] <= outputs),
+            (21, 1 <= fields["group_words"] <= macro.words and fields["group_words"] % self.config.lanes == 0),
+            (23, fields["group_columns"] > 0),
             (15, fields["weight_addr"] % self.config.port_bytes == 0),
         ]
         for word, holds in rules:
@@ -155,7 +157,8 @@ class EngineModel:
         line, column, tap_row = axis("out_height", 0), axis("out_width", 1), axis("kernel_h", 2)
         run, byte = axis("runs", 3), axis("run_bytes", 4)
         image_row = fields["first_row"] + line * fields["stride_h"] + tap_row * fields["dilation_h"]
-        address = fields["in_base"] + line * fields["line_step"] + tap_row * fields["kernel_step"] & 0xFFFF_FFFF
+        base = fields["in_base"] + tile * fields["tile_base_step"]
+        address = base + line * fields["line_step"] + tap_row * fields["kernel_step"] & 0xFFFF_FFFF
         first = fields["first_position"] + tile * fields["tile_position_step"]
         position = first + column * fields["pixel_step"] + run * fields["run_step"] + byte
 
@@ -185,13 +188,19 @@ class EngineModel:
             raise JobError(EngineError.BAD_SHAPE, 13)
 
         address = fields["weight_addr"]
+        shared = fields["shared_weights"]
+        loaded_rows = min(depth, macro.rows) if shared else depth
+        loaded = 0
         for tile in range(fields["word_tiles"]):
             outputs = fields["last_words"] if tile == fields["word_tiles"] - 1 else fields["tile_words"]
             x = _from_bits(self._gather(fields, tile), fields["act_bits"], bool(fields["act_signed"]))
-            stream = self._read(address, outputs * record_stride + depth * row_stride)
-            address += len(stream)
-            records = np.frombuffer(stream, "<u4", outputs * record_stride // 4).reshape(outputs, -1)
-            rows = np.frombuffer(stream, np.uint8, offset=outputs * record_stride).reshape(depth, row_stride)
+            if tile == 0 or not shared:
+                loaded = outputs
+                stream = self._read(address, loaded * record_stride + loaded_rows * row_stride)
+                address += len(stream)
+            records = np.frombuffer(stream, "<u4", loaded * record_stride // 4).reshape(loaded, -1)[:outputs]
+            rows = np.frombuffer(stream, np.uint8, offset=loaded * record_stride).reshape(loaded_rows, row_stride)
+            rows = np.tile(rows, (-(-depth // loaded_rows), 1))[:depth]
             cells = np.unpackbits(rows, axis=1, bitorder="little")[:, : outputs * bits].reshape(depth, outputs, bits)
             raw = (cells.astype(np.int64) << np.arange(bits)).sum(axis=2)
             acc = _wrap(x @ _from_bits(raw, bits, bool(fields["weight_signed"])) + records[:, 0].astype(np.int64))
@@ -210,11 +219,23 @@ class EngineModel:
         return np.clip(requantise(acc, multiplier, shift) + zero_point, low, high).astype(dtype)
 
     def _write(self, fields: dict[str, int], tile: int, values: np.ndarray) -> None:
-        size = values.dtype.itemsize
+        size, width = values.dtype.itemsize, fields["out_width"]
         for pixel, outputs in enumerate(values):
-            first = fields["out_base"] + tile * fields["out_tile_step"] + pixel * fields["out_pixel_step"]
-            fitting = max(0, (len(self.activations) - first) // size)
-            content = outputs[:fitting].tobytes()
-            self.activations[first : first + len(content)] = content
-            if fitting < len(outputs):
-                raise JobError(EngineError.BAD_ACT_ADDRESS, first + fitting * size)
+            line, column = divmod(pixel, width)
+            first = fields["out_base"] + tile * fields["out_tile_step"]
+            first += line * fields["out_line_step"] + column * fields["out_pixel_step"]
+            for group, start in enumerate(range(0, len(outputs), fields["group_words"])):
+                group_line, group_column = divmod(group, fields["group_columns"])
+                beyond_column = column == width - 1 and group_column >= fields["edge_columns"]
+                beyond_line = line == fields["out_height"] - 1 and group_line >= fields["edge_lines"]
+                if beyond_column or beyond_line:
+                    continue
+                at = first + group_line * fields["group_line_step"] + group_column * fields["group_step"]
+                self._store(at, outputs[start : start + fields["group_words"]], size)
+
+    def _store(self, first: int, outputs: np.ndarray, size: int) -> None:
+        fitting = max(0, (len(self.activations) - first) // size)
+        content = outputs[:fitting].tobytes()
+        self.activations[first : first + len(content)] = content
+        if fitting < len(outputs):
+            raise JobError(EngineError.BAD_ACT_ADDRESS, first + fitting * size)

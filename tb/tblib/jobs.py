@@ -18,6 +18,17 @@ def _record(rng: Random, profile: int, magnitude: int) -> bytes:
     return struct.pack("<iIiI", bias, multiplier, shift, 0)
 
 
+def _groups(rng: Random, config: EngineConfig, outputs: int) -> tuple[int, int, int]:
+    """Group size, groups in a line and lines of a full tile of at most ``outputs``; one group may have any size."""
+    lanes = config.lanes
+    most = outputs // lanes
+    if most == 0 or rng.random() < 0.4:
+        return 0, 1, 1
+    group_beats = rng.randrange(1, most + 1)
+    columns = rng.randrange(1, most // group_beats + 1)
+    return group_beats * lanes, columns, rng.randrange(1, most // group_beats // columns + 1)
+
+
 def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[dict[str, int], bytes]:
     """Fields of a MAC job (without ``weight_addr``) and its weight stream.
 
@@ -43,7 +54,12 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         out_width = (width + pad_left + pad_right - dilation_w * (kernel_w - 1) - 1) // stride_w + 1
         weight_bits = rng.choice(macro.weight_widths)
         outputs = macro.outputs(weight_bits)
-        tile_words = outputs if rng.random() < 0.7 else rng.randrange(1, outputs + 1)
+        group_words, group_columns, group_lines = _groups(rng, config, outputs)
+        groups = group_columns * group_lines
+        tile_words = group_words * groups
+        if groups == 1:
+            tile_words = outputs if rng.random() < 0.7 else rng.randrange(1, outputs + 1)
+            group_words = -(-tile_words // config.lanes) * config.lanes
         out_channels = rng.choice((1, tile_words, rng.randrange(1, 3 * outputs)))
         reduction = kernel_h * kernel_w * channels
         row_tiles = -(-reduction // macro.rows)
@@ -51,15 +67,39 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         psums = out_height * out_width * tile_beats * config.lanes if row_tiles > 1 else 0
         out_format = rng.choice(list(OutFormat))
         out_bytes = 4 if out_format == OutFormat.INT32 else 1
-        in_size, out_size = height * width * channels, out_height * out_width * out_channels * out_bytes
+        word_tiles = -(-out_channels // tile_words)
+        tile_base_step = rng.choice((0, 0, height * width * channels, rng.randrange(8)))
+        in_size = height * width * channels + (word_tiles - 1) * tile_base_step
+        out_size = out_height * out_width * word_tiles * tile_words * out_bytes
         fits = in_size + out_size <= config.act_buffer_bytes and psums <= config.psum_entries
         if out_height > 0 and out_width > 0 and fits and reduction * out_channels <= 40 * macro.rows * outputs:
             break
-    word_tiles = -(-out_channels // tile_words)
     gap = config.act_buffer_bytes - in_size - out_size
     first = rng.randrange(gap + 1)
     second = first + rng.randrange(gap - first + 1)
     in_addr, out_addr = (first, second + in_size) if rng.random() < 0.5 else (second + out_size, first)
+
+    # Groups are pixels of a block, whose channels lie side by side, or each has an image of its own.
+    group_bytes = tile_words // groups * out_bytes
+    if rng.random() < 0.5:
+        pixel_bytes = word_tiles * group_bytes
+        output_steps = {
+            "out_pixel_step": group_columns * pixel_bytes,
+            "out_line_step": group_lines * group_columns * out_width * pixel_bytes,
+            "out_tile_step": group_bytes,
+            "group_step": pixel_bytes,
+            "group_line_step": group_columns * out_width * pixel_bytes,
+        }
+    else:
+        image_bytes = out_height * out_width * group_bytes
+        output_steps = {
+            "out_pixel_step": group_bytes,
+            "out_line_step": out_width * group_bytes,
+            "out_tile_step": groups * image_bytes,
+            "group_step": image_bytes,
+            "group_line_step": group_columns * image_bytes,
+        }
+    shared = rng.random() < 0.2
 
     row_bytes = width * channels
     dilated = dilation_w > 1
@@ -98,9 +138,14 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         "last_words": out_channels - (word_tiles - 1) * tile_words,
         "tile_words": tile_words,
         "tile_position_step": rng.choice((0, 0, rng.randrange(1, 2 * channels + 1))),
+        "tile_base_step": tile_base_step,
+        "shared_weights": int(shared),
         "out_base": out_addr,
-        "out_pixel_step": out_channels * out_bytes,
-        "out_tile_step": tile_words * out_bytes,
+        **output_steps,
+        "group_words": group_words,
+        "group_columns": group_columns,
+        "edge_columns": rng.randrange(1, group_columns + 1),
+        "edge_lines": rng.randrange(1, group_lines + 1),
         "out_zero_point": rng.randrange(256),
         "clamp_min": low & 0xFF,
         "clamp_max": high & 0xFF,
@@ -112,7 +157,9 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
         for _ in range(fields["last_words"] if word_tile == word_tiles - 1 else tile_words):
             record = _record(rng, profile, magnitude)
             stream += record.ljust(config.port_bytes * config.param_beats, b"\0")
-        stream += rng.randbytes(reduction * config.port_bytes * config.row_beats)
+        stream += rng.randbytes((macro.rows if shared else reduction) * config.port_bytes * config.row_beats)
+        if shared:
+            break
     return fields, bytes(stream)
 
 

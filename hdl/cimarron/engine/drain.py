@@ -23,10 +23,12 @@ class Drain(wiring.Component):
     last row tile's beats get their bias, are requantised and written to the activation buffer. A result is released
     with its last beat, so results of n outputs follow one another every ``ceil(n / lanes)`` cycles.
 
+    Groups of outputs that lie beyond the edge of the image take their beats, but are not written.
+
     Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low.
 
-    ``set_done`` pulses when the macro has delivered the last result of a row tile, ``bank_done`` when the records of a
-    word tile have been used for the last time, ``done`` in the cycle of the job's last write.
+    ``set_done`` pulses when the macro has delivered the last result for a weight set, ``bank_done`` when a bank of
+    records has been used for the last time, ``done`` in the cycle of the job's last write.
     """
 
     #: Cycles from a beat's selection to its write.
@@ -39,7 +41,6 @@ class Drain(wiring.Component):
             {
                 "job": In(JOB_LAYOUTS[Opcode.MAC]),
                 "start": In(1),
-                "outputs": In(range(words + 1)),
                 "stride": In(range(config.macro.group_words + 1)),
                 "i_stream": In(stream.Signature(ResultLayout(config.macro))),
                 "bank": Out(1),
@@ -68,7 +69,7 @@ class Drain(wiring.Component):
         result = self.i_stream.payload
 
         # Where the beat at hand stands: output, pixel, tile.
-        left = Signal.like(self.outputs)
+        left = Signal(range(macro.words + 1))
         beat = Signal.like(self.beat)
         slot = Signal(range(macro.words))
         column = Signal(16)
@@ -77,8 +78,14 @@ class Drain(wiring.Component):
         word_tile = Signal(16)
         bank = Signal()
         psum_addr = Signal(range(depth + 1))
+        group_left = Signal(range(macro.words + 1))
+        group_column = Signal(8)
+        group_line = Signal(8)
         tile_addr = Signal(32)
+        image_line_addr = Signal(32)
         pixel_addr = Signal(32)
+        line_addr = Signal(32)
+        group_addr = Signal(32)
         addr = Signal(32)
 
         fire = self.i_stream.valid & advance
@@ -96,20 +103,40 @@ class Drain(wiring.Component):
             self.param_enable.eq(advance),
         ]
 
-        def begin_result(next_pixel_addr, count):
+        def begin_result(first, count):
             m.d.sync += [
                 beat.eq(0),
                 slot.eq(0),
                 left.eq(count),
-                pixel_addr.eq(next_pixel_addr),
-                addr.eq(next_pixel_addr),
+                group_left.eq(job.group_words),
+                group_column.eq(0),
+                group_line.eq(0),
+                pixel_addr.eq(first),
+                line_addr.eq(first),
+                group_addr.eq(first),
+                addr.eq(first),
             ]
 
-        tile_outputs = Mux(last_word_tile, job.last_words, self.outputs)
+        def begin_image(first, count):
+            begin_result(first, count)
+            m.d.sync += [column.eq(0), line.eq(0), psum_addr.eq(0), image_line_addr.eq(first)]
+
+        last_group_column = group_column + 1 == job.group_columns
+        next_line_addr = Signal(32)
+        next_group_addr = Signal(32)
+        next_image_line_addr = Signal(32)
+        next_tile_addr = Signal(32)
+        tile_outputs = Signal(range(macro.words + 1))
+        m.d.comb += [
+            next_line_addr.eq(line_addr + job.group_line_step),
+            next_group_addr.eq(group_addr + job.group_step),
+            next_image_line_addr.eq(image_line_addr + job.out_line_step),
+            next_tile_addr.eq(tile_addr + job.out_tile_step),
+            tile_outputs.eq(Mux(last_word_tile, job.last_words, job.tile_words)),
+        ]
         with m.If(self.start):
-            m.d.sync += [column.eq(0), line.eq(0), row_tile.eq(0), word_tile.eq(0), psum_addr.eq(0)]
-            m.d.sync += tile_addr.eq(job.out_base)
-            begin_result(job.out_base, Mux(job.word_tiles == 1, job.last_words, self.outputs))
+            m.d.sync += [row_tile.eq(0), word_tile.eq(0), tile_addr.eq(job.out_base)]
+            begin_image(job.out_base, Mux(job.word_tiles == 1, job.last_words, job.tile_words))
         with m.Elif(fire):
             m.d.sync += psum_addr.eq(psum_addr + 1)
             with m.If(~last_beat):
@@ -117,24 +144,36 @@ class Drain(wiring.Component):
                     beat.eq(beat + 1),
                     slot.eq(slot + lanes * self.stride),
                     left.eq(left - lanes),
+                    group_left.eq(group_left - lanes),
                     addr.eq(addr + beat_step),
                 ]
-            with m.Elif(~(last_column & last_line)):
+                with m.If(group_left <= lanes):
+                    m.d.sync += group_left.eq(job.group_words)
+                    with m.If(last_group_column):
+                        m.d.sync += [group_column.eq(0), group_line.eq(group_line + 1)]
+                        m.d.sync += [line_addr.eq(next_line_addr), group_addr.eq(next_line_addr)]
+                        m.d.sync += addr.eq(next_line_addr)
+                    with m.Else():
+                        m.d.sync += [group_column.eq(group_column + 1), group_addr.eq(next_group_addr)]
+                        m.d.sync += addr.eq(next_group_addr)
+            with m.Elif(~last_column):
                 begin_result(pixel_addr + job.out_pixel_step, tile_outputs)
                 m.d.sync += column.eq(column + 1)
-                with m.If(last_column):
-                    m.d.sync += [column.eq(0), line.eq(line + 1)]
+            with m.Elif(~last_line):
+                begin_result(next_image_line_addr, tile_outputs)
+                m.d.sync += [column.eq(0), line.eq(line + 1), image_line_addr.eq(next_image_line_addr)]
             with m.Else():
-                m.d.comb += self.set_done.eq(1)
-                m.d.sync += [column.eq(0), line.eq(0), psum_addr.eq(0)]
+                m.d.comb += [
+                    self.set_done.eq(last_row_tile & last_word_tile | ~job.shared_weights),
+                    self.bank_done.eq(last_row_tile & (last_word_tile | ~job.shared_weights)),
+                ]
+                m.d.sync += bank.eq(bank ^ self.bank_done)
                 with m.If(~last_row_tile):
-                    begin_result(tile_addr, tile_outputs)
+                    begin_image(tile_addr, tile_outputs)
                     m.d.sync += row_tile.eq(row_tile + 1)
                 with m.Else():
-                    next_tile = tile_addr + job.out_tile_step
-                    begin_result(next_tile, Mux(word_tile + 2 == job.word_tiles, job.last_words, self.outputs))
-                    m.d.sync += [tile_addr.eq(next_tile), row_tile.eq(0), word_tile.eq(word_tile + 1), bank.eq(~bank)]
-                    m.d.comb += self.bank_done.eq(1)
+                    begin_image(next_tile_addr, Mux(word_tile + 2 == job.word_tiles, job.last_words, job.tile_words))
+                    m.d.sync += [tile_addr.eq(next_tile_addr), row_tile.eq(0), word_tile.eq(word_tile + 1)]
 
         # Select: one output per lane.
         values = data.ArrayLayout(signed(32), lanes)
@@ -146,6 +185,10 @@ class Drain(wiring.Component):
         s_psum_addr = Signal(range(depth))
         s_control = Signal(control)
         elements = Array(result.y[index] for index in range(macro.words))
+        is_inside = Signal()
+        m.d.comb += is_inside.eq(
+            ~(last_column & (group_column >= job.edge_columns)) & ~(last_line & (group_line >= job.edge_lines))
+        )
         with m.If(advance):
             m.d.sync += [
                 s_valid.eq(self.i_stream.valid),
@@ -153,7 +196,7 @@ class Drain(wiring.Component):
                 s_final.eq(last_row_tile),
                 s_psum_addr.eq(psum_addr),
                 s_control.addr.eq(addr),
-                s_control.mask.eq(Cat(left > lane for lane in range(lanes))),
+                s_control.mask.eq(Cat(is_inside & (left > lane) for lane in range(lanes))),
                 s_control.last.eq(last_beat & last_column & last_line & last_row_tile & last_word_tile),
             ]
             for lane in range(lanes):

@@ -16,9 +16,10 @@ __all__ = ["Feeder"]
 class Feeder(wiring.Component):
     """Hands vectors to the macro as soon as their tile's weights are there; combinational, no cycle of its own.
 
-    Weight sets are used in turn. From the cycle after ``start`` to the last vector's departure, exactly one of
-    ``stall_input``, ``stall_weights`` and ``stall_output`` is high in each cycle in which no bit plane enters the
-    array; weights are named first when both inputs are missing. After that, only ``stall_output`` can be.
+    Weight sets are used in turn, one per tile, or one for a job with ``shared_weights``. From the cycle after ``start``
+    to the last vector's departure, exactly one of ``stall_input``, ``stall_weights`` and ``stall_output`` is high in
+    each cycle in which no bit plane enters the array; weights are named first when both inputs are missing. After that,
+    only ``stall_output`` can be.
     """
 
     def __init__(self, config: EngineConfig):
@@ -51,7 +52,7 @@ class Feeder(wiring.Component):
         leaves = self.o_stream.valid & self.o_stream.ready
         tile_ends = Signal()
         m.d.comb += [
-            tile_ends.eq(leaves & vector.last_in_tile),
+            tile_ends.eq(leaves & Mux(self.job.shared_weights, vector.last_in_job, vector.last_in_tile)),
             self.o_stream.valid.eq(self.i_stream.valid & weights_ready),
             self.i_stream.ready.eq(self.o_stream.ready & weights_ready),
             operation.bits.eq(self.job.act_bits),

@@ -94,7 +94,8 @@ class Gather(wiring.Component):
         rows_left = Signal(range(rows + 1))
         image_row = Signal(signed(17))
         row_addr = Signal(32)
-        tile_position = Signal(signed(25))  # of the first pixel, for the word tile at hand
+        tile_base = Signal(32)  # of the word tile at hand, like the position of its first pixel
+        tile_position = Signal(signed(25))
         position = Signal(signed(25))
         column = Signal(16)
         line = Signal(16)
@@ -141,14 +142,27 @@ class Gather(wiring.Component):
             last_word_tile.eq(word_tile + 1 == job.word_tiles),
         ]
 
-        m.d.comb += self.shape_word.eq(JOB_FIELDS[Opcode.MAC]["row_tiles"].word)
-        first_pixel = [
-            image_row.eq(job.first_row),
-            row_addr.eq(job.in_base),
-            position.eq(tile_position),
-            column.eq(0),
-            line.eq(0),
+        next_base = Signal(32)
+        next_position = Signal(signed(25))
+        m.d.comb += [
+            next_base.eq(tile_base + job.tile_base_step),
+            next_position.eq(tile_position + job.tile_position_step),
         ]
+
+        m.d.comb += self.shape_word.eq(JOB_FIELDS[Opcode.MAC]["row_tiles"].word)
+
+        def first_pixel(base, first_position):
+            m.d.sync += [
+                image_row.eq(job.first_row),
+                row_addr.eq(base),
+                position.eq(first_position),
+                column.eq(0),
+                line.eq(0),
+            ]
+
+        def begin_word_tile(base, first_position):
+            m.d.sync += [tile_base.eq(base), tile_position.eq(first_position)]
+            first_pixel(base, first_position)
 
         def begin_tile(is_last):
             """A tile with fewer rows than the macro leaves the rest of the vector 0."""
@@ -162,8 +176,7 @@ class Gather(wiring.Component):
 
         with m.If(self.start):
             m.d.sync += [active.eq(1), row.eq(0), row_tile.eq(0), word_tile.eq(0), walk.eq(0), tile_walk.eq(0)]
-            m.d.sync += first_pixel
-            m.d.sync += [tile_position.eq(job.first_position), position.eq(job.first_position)]
+            begin_word_tile(job.in_base, job.first_position)
             begin_tile(job.row_tiles == 1)
         with m.Elif(active & advance & clear):
             m.d.sync += clear.eq(0)
@@ -184,13 +197,11 @@ class Gather(wiring.Component):
                     ]
                 with m.Elif(~last_row_tile):
                     m.d.sync += [tile_walk.eq(next_walk), row_tile.eq(row_tile + 1)]
-                    m.d.sync += first_pixel
+                    first_pixel(tile_base, tile_position)
                     begin_tile(row_tile + 2 == job.row_tiles)
                 with m.Else():
                     m.d.sync += [walk.eq(0), tile_walk.eq(0), row_tile.eq(0), word_tile.eq(word_tile + 1)]
-                    m.d.sync += first_pixel
-                    next_position = tile_position + job.tile_position_step
-                    m.d.sync += [tile_position.eq(next_position), position.eq(next_position)]
+                    begin_word_tile(next_base, next_position)
                     begin_tile(job.row_tiles == 1)
                     with m.If(last_word_tile):
                         m.d.sync += [active.eq(0), clear.eq(0)]

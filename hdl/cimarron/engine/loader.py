@@ -35,7 +35,6 @@ class Loader(wiring.Component):
                 "job": In(JOB_LAYOUTS[Opcode.MAC]),
                 "load": In(JOB_LAYOUTS[Opcode.LOAD]),
                 "width": In(range(max(2, len(config.macro.weight_widths)))),
-                "outputs": In(range(config.macro.words + 1)),
                 "start_mac": In(1),
                 "start_load": In(1),
                 "ready": Out(1),
@@ -67,12 +66,13 @@ class Loader(wiring.Component):
         address = Signal(32)
         width = Signal.like(self.width)
         is_signed = Signal()
-        outputs = Signal.like(self.outputs)
-        last_outputs = Signal.like(self.outputs)
+        outputs = Signal(range(macro.words + 1))
+        last_outputs = Signal.like(outputs)
         last_rows = Signal(range(macro.rows + 1))
         row_tiles = Signal(16)
         tiles_left = Signal(16)
         words_left = Signal(16)
+        is_shared = Signal()
 
         items_left = Signal(range(max(macro.rows, macro.words) + 1))
         beat = Signal(range(max(2, config.row_beats, config.param_beats)))
@@ -141,8 +141,9 @@ class Loader(wiring.Component):
                 with m.If(self.start_mac):
                     m.d.sync += [
                         is_signed.eq(self.job.weight_signed),
+                        is_shared.eq(self.job.shared_weights),
                         width.eq(self.width),
-                        outputs.eq(self.outputs),
+                        outputs.eq(self.job.tile_words),
                         last_outputs.eq(self.job.last_words),
                         last_rows.eq(self.job.last_rows),
                         row_tiles.eq(self.job.row_tiles),
@@ -150,7 +151,7 @@ class Loader(wiring.Component):
                         words_left.eq(self.job.word_tiles),
                         address.eq(self.job.weight_addr),
                     ]
-                    begin_records(Mux(self.job.word_tiles == 1, self.job.last_words, self.outputs))
+                    begin_records(Mux(self.job.word_tiles == 1, self.job.last_words, self.job.tile_words))
                     m.next = "RECORDS"
                 with m.Elif(self.start_load):
                     m.d.sync += [
@@ -190,8 +191,8 @@ class Loader(wiring.Component):
                         m.d.sync += [tiles_left.eq(row_tiles), words_left.eq(words_left - 1)]
                         begin_records(Mux(words_left == 2, last_outputs, outputs))
                         m.next = "RECORDS"
-                        with m.If(words_left == 1):
-                            m.next = "IDLE"
+                    with m.If(is_shared | (tiles_left == 1) & (words_left == 1)):
+                        m.next = "IDLE"
 
             with m.State("LOAD"):
                 m.d.comb += [self.loading.eq(1), dma.stb.eq(outstanding == 0)]

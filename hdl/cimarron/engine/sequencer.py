@@ -37,14 +37,12 @@ class Sequencer(wiring.Component):
                 "next_mac": Out(mac),
                 "next_load": Out(JOB_LAYOUTS[Opcode.LOAD]),
                 "next_width": Out(range(max(2, len(macro.weight_widths)))),
-                "next_outputs": Out(range(macro.words + 1)),
                 "start_mac": Out(1),
                 "start_load": Out(1),
                 "loader_ready": In(1),
                 "loading": In(1),
                 "load_done": In(1),
                 "job": Out(mac),
-                "outputs": Out(range(macro.words + 1)),
                 "stride": Out(range(macro.group_words + 1)),
                 "start": Out(1),
                 "computing": Out(1),
@@ -74,7 +72,6 @@ class Sequencer(wiring.Component):
             for width in macro.weight_widths:
                 with m.Case(width):
                     m.d.comb += self.stride.eq(width // macro.cell_bits)
-        m.d.comb += [self.next_outputs.eq(mac.tile_words), self.outputs.eq(self.job.tile_words)]
 
         given_loader = Signal()
         given_compute = Signal()
@@ -153,6 +150,12 @@ class Sequencer(wiring.Component):
             zero("word_tiles"),
             ((mac.last_words == 0) | (mac.last_words > limit), EngineError.BAD_SHAPE, fields["last_words"].word),
             ((mac.tile_words == 0) | (mac.tile_words > limit), EngineError.BAD_SHAPE, fields["tile_words"].word),
+            (
+                (mac.group_words == 0) | (mac.group_words > macro.words) | (mac.group_words & config.lanes - 1 != 0),
+                EngineError.BAD_SHAPE,
+                fields["group_words"].word,
+            ),
+            zero("group_columns"),
             (mac.weight_addr & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, fields["weight_addr"].word),
             (
                 (mac.row_tiles != 1) & (mac.psum_entries > config.psum_entries),

@@ -3,9 +3,9 @@
 Four resources are busy for a number of cycles that follows from the job descriptors alone; they work side by side,
 so a layer takes at least the largest:
 
-- **compute**: macro operations times `MacroConfig.operation_cycles`. An operation is one output pixel, one row tile and
-  one word tile. A macro that skips planes takes fewer cycles, as few as one: its bound is that one, for what an
-  operation takes depends on the data.
+- **compute**: macro operations times `MacroConfig.operation_cycles`. An operation is one output pixel, or block of
+  pixels, one row tile and one word tile. A macro that skips planes takes fewer cycles, as few as one: its bound is that
+  one, for what an operation takes depends on the data.
 - **weights**: beats of the memory port: ``param_beats`` per record and ``row_beats`` per row of a tile, once per job.
 - **activations**: reads of the activation buffer. A read delivers ``act_port_bytes`` neighbouring bytes at most, so an
   operation needs ``ceil(bytes / act_port_bytes)`` for each piece of a run that its row tile holds.
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from cimarron.config import EngineConfig
 
-from .layer import MacLayer, Walk
+from .layer import MacLayer
+from .window import Walk
 
 if TYPE_CHECKING:
     from .tiling import Tiling
@@ -43,6 +44,11 @@ class Bound:
     def cycles(self) -> int:
         """The least number of cycles: that of the busiest resource."""
         return max(self.compute, self.weights, self.activations, self.outputs)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Sorts bounds: of two that are alike, the one with less to do besides is better."""
+        return self.cycles, self.compute + self.weights + self.activations + self.outputs
 
 
 #: That of a layer which leaves the engine alone.
@@ -72,10 +78,10 @@ def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
 
 def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig) -> Bound:
     """Bound of a layer, over all its jobs."""
-    pixels = layer.images * layer.walk.pixels
+    pixels = layer.images * tiling.walk.pixels
     passes = layer.images * len(tiling.stripes)
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
-    beats = layer.outputs * config.param_beats + tiling.word_tiles * tiling.walk.depth * config.row_beats
+    beats = tiling.loaded_words * config.param_beats + tiling.loaded_rows(config.macro.rows) * config.row_beats
     cycles = 1 if config.macro.plane_skipping else config.macro.operation_cycles(layer.act_bits)
     return Bound(
         compute=pixels * tiling.row_tiles * tiling.word_tiles * cycles,

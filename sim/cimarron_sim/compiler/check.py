@@ -43,10 +43,10 @@ class Verdict:
     reason: str
 
 
-def _engine(graph: Graph, operator: EngineLayer) -> str:
+def _engine(graph: Graph, operator: EngineLayer, config: SocConfig) -> str:
     layer, tiling = operator.layer, operator.tiling
     params(layer, graph.profile)
-    count = len(jobs(layer, tiling, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
+    count = len(jobs(layer, tiling, config.engine, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
     return (
         f"{tiling.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
         f" {tiling.word_tiles} tiles, {count} job{'s' if count > 1 else ''}"
@@ -62,7 +62,7 @@ def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
             return Verdict(
                 node.name, node.op, Place.CPU, f"{operator.y.size} values, {len(operator.data)} bytes of tables"
             )
-        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, operator))
+        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, operator, config))
     except CompileError as error:
         return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))
 

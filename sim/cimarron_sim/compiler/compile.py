@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cimarron.config import SocConfig
+from cimarron.config import EngineConfig, SocConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, Step, pack_job
 
 from ..graph import Graph
@@ -13,6 +13,7 @@ from .errors import CompileError
 from .image import HEADER_BYTES, finish, step
 from .layout import Layout, lay_out
 from .operator import EngineLayer, read_operator
+from .planes import choose_planes
 from .program import Activation, Layer, Program
 from .schedule import Schedule, schedule
 from .stream import weight_stream
@@ -41,16 +42,21 @@ def _refuse_oversized(layout: Layout, plan: Schedule, streams: Sequence[bytes], 
     )
 
 
-def _activation(graph: Graph, plan: Schedule, name: str) -> Activation:
+def _activation(graph: Graph, plan: Schedule, name: str, planes: int = 0) -> Activation:
     tensor = graph.tensors[name]
-    return Activation(tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name)
+    return Activation(
+        tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name, planes=planes
+    )
 
 
-def _jobs(graph: Graph, plan: Schedule, operator: EngineLayer, weight_address: int) -> list[bytes]:
+def _jobs(
+    graph: Graph, plan: Schedule, operator: EngineLayer, config: EngineConfig, weight_address: int
+) -> list[bytes]:
     layer = operator.layer
     descriptors = jobs(
         layer,
         operator.tiling,
+        config,
         profile=graph.profile,
         x_address=plan.addresses[layer.x.name],
         y_address=plan.addresses[layer.y.name],
@@ -59,7 +65,7 @@ def _jobs(graph: Graph, plan: Schedule, operator: EngineLayer, weight_address: i
     return [step(Step.JOB, words) for words in descriptors]
 
 
-def _steps(graph: Graph, plan: Schedule, operators: _Operators, layout: Layout) -> bytes:
+def _steps(graph: Graph, plan: Schedule, operators: _Operators, config: EngineConfig, layout: Layout) -> bytes:
     base = RAM_BASE + PROGRAM_OFFSET
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
     load = {"source": base + layout.input, "destination": source.address, "length": source.nbytes}
@@ -68,7 +74,7 @@ def _steps(graph: Graph, plan: Schedule, operators: _Operators, layout: Layout) 
         if isinstance(operator, CpuLayer):
             steps.append(operator.words(plan.addresses, offset))
         else:
-            steps += _jobs(graph, plan, operator, base + offset)
+            steps += _jobs(graph, plan, operator, config, base + offset)
     steps += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
     return b"".join(steps)
 
@@ -79,7 +85,8 @@ def _layers(graph: Graph, plan: Schedule, operators: _Operators, config: SocConf
     bound = load_bound(source.nbytes, engine)
     layers = [Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound)]
     for node, operator in zip(plan.layers, operators, strict=True):
-        output = _activation(graph, plan, node.outputs[0])
+        planes = operator.tiling.y_planes if isinstance(operator, EngineLayer) else 0
+        output = _activation(graph, plan, node.outputs[0], planes)
         jobs_before = layers[-1].last_job
         if isinstance(operator, CpuLayer):
             last_job = jobs_before + len(operator.steps)
@@ -127,7 +134,8 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     _refuse_unsupported(graph, config)
     engine = config.engine
     plan = schedule(graph, engine)
-    operators = [read_operator(graph, node, engine) for node in plan.layers]
+    planes = choose_planes(graph, engine)
+    operators = [read_operator(graph, node, engine, planes) for node in plan.layers]
     streams = [
         operator.data
         if isinstance(operator, CpuLayer)
@@ -139,7 +147,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
 
     # Steps are as long wherever things lie.
     nowhere = Layout(streams=(0,) * len(operators), input=0, output=0, memory_bytes=0)
-    steps_bytes = len(_steps(graph, plan, operators, nowhere))
+    steps_bytes = len(_steps(graph, plan, operators, engine, nowhere))
     layout = lay_out(
         steps_bytes,
         [len(stream) for stream in streams],
@@ -150,7 +158,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     _refuse_oversized(layout, plan, streams, config)
 
     image = bytearray(layout.input)
-    image[HEADER_BYTES : HEADER_BYTES + steps_bytes] = _steps(graph, plan, operators, layout)
+    image[HEADER_BYTES : HEADER_BYTES + steps_bytes] = _steps(graph, plan, operators, engine, layout)
     for stream, offset in zip(streams, layout.streams, strict=True):
         image[offset : offset + len(stream)] = stream
     return Program(

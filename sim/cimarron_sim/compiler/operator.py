@@ -1,6 +1,8 @@
 """Which part of the hardware runs a node, and how it reads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from cimarron.config import EngineConfig
 
@@ -26,8 +28,18 @@ class EngineLayer:
         return self.layer.images * len(self.tiling.stripes)
 
 
-def read_operator(graph: Graph, node: Node, config: EngineConfig) -> EngineLayer | CpuLayer:
+def read_operator(
+    graph: Graph, node: Node, config: EngineConfig, planes: Mapping[str, int] = MappingProxyType({})
+) -> EngineLayer | CpuLayer:
     """The layer of any node but a reshape.
+
+    Parameters
+    ----------
+    graph : Graph
+    node : Node
+    config : EngineConfig
+    planes : dict of str to int
+        Tensors that lie in planes, and the channels of each (see `Tiling`).
 
     Raises
     ------
@@ -40,4 +52,5 @@ def read_operator(graph: Graph, node: Node, config: EngineConfig) -> EngineLayer
         layer = read_pool(graph, node)
     else:
         return read_cpu(graph, node)
-    return EngineLayer(layer, tile(layer, config))
+    x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
+    return EngineLayer(layer, tile(layer, config, x_planes, y_planes))

@@ -8,7 +8,8 @@ from cimarron.isa import Profile
 from ..graph import Graph, Node
 from .errors import CompileError
 from .fixed_point import requantise
-from .layer import MacLayer, Walk, window_walk
+from .layer import MacLayer
+from .window import Window, read_window
 
 __all__ = ["is_engine_pool", "read_pool"]
 
@@ -63,7 +64,7 @@ def _is_reciprocal_exact(count: int) -> bool:
     return np.array_equal(np.rint(total.astype(np.float32) * np.float32(1 / count)), nearest)
 
 
-def _average(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
+def _average(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     kernel_h, kernel_w = node.attributes["kernel"]
     if any(node.attributes["pads"]):
@@ -71,25 +72,24 @@ def _average(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
     count, limits = kernel_h * kernel_w, np.iinfo(x.dtype)
     if x.dtype != y.dtype or count > _MAX_COUNT:
         raise CompileError(f"layer {node.name!r} means {count} values of {x.dtype} to {y.dtype}: pool smaller windows")
-    walk = window_walk(node, x, (kernel_h, kernel_w), y, depthwise=True)
+    window = read_window(node, x, (kernel_h, kernel_w), y)
     clamps = {name: int(node.attributes[name]) for name in ("clamp_min", "clamp_max")}
     if graph.profile is Profile.ONNX:
-        return walk, {"scale": np.full(x.shape[3], 1 / count, np.float32), **clamps}
+        return window, {"scale": np.full(x.shape[3], 1 / count, np.float32), **clamps}
     scaling = _rounded_mean(count, int(limits.min), int(limits.max))
     if scaling is None:
         raise CompileError(f"layer {node.name!r} means {count} values, which no multiplier does: pool another window")
-    return walk, {"multiplier": scaling[0], "shift": scaling[1], **clamps}
+    return window, {"multiplier": scaling[0], "shift": scaling[1], **clamps}
 
 
-def _mean(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
+def _mean(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
     x = graph.tensors[node.inputs[0]]
     if len(x.shape) != 4 or sorted(axis % 4 for axis in node.attributes["axes"]) != [1, 2]:
         raise CompileError(f"layer {node.name!r} is no mean over the pixels of an image: run it outside the model")
     _, height, width, channels = x.shape
-    walk = Walk(
-        row_bytes=width * channels, in_height=height, first_row=0, first_position=0, pixel_step=width * channels,
-        stride_h=height, dilation_h=1, kernel_h=height, runs=width, run_bytes=1, run_step=channels,
-        out_height=1, out_width=1,
+    window = Window(
+        height=height, width=width, channels=channels, kernel_h=height, kernel_w=width, stride_h=height,
+        stride_w=width, out_height=1, out_width=1,
     )  # fmt: skip
     # TFLite divides by putting the count into the multiplier.
     count = height * width
@@ -98,7 +98,7 @@ def _mean(graph: Graph, node: Node) -> tuple[Walk, dict[str, Any]]:
     multiplier = (base << places) // count
     limits = np.iinfo(graph.tensors[node.outputs[0]].dtype)
     clamps = {"clamp_min": int(limits.min), "clamp_max": int(limits.max)}
-    return walk, {"multiplier": multiplier, "shift": shift - places, **clamps}
+    return window, {"multiplier": multiplier, "shift": shift - places, **clamps}
 
 
 def read_pool(graph: Graph, node: Node) -> MacLayer:
@@ -112,7 +112,7 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     if x.dtype.itemsize != 1 or y.dtype.itemsize != 1:
         raise CompileError(f"layer {node.name!r} pools {x.dtype} to {y.dtype}: quantise both to 8 bits")
-    walk, scaling = (_mean if node.op == "mean" else _average)(graph, node)
+    window, scaling = (_mean if node.op == "mean" else _average)(graph, node)
     # An average pool of profile TFLM keeps the scale and rounds the integers themselves.
     has_zero_points = node.op == "mean" or graph.profile is Profile.ONNX
     channels = x.shape[3]
@@ -121,14 +121,15 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
         x=x,
         y=y,
         act_bits=8,
-        weights=np.ones((walk.depth, channels), np.int32),
+        weights=np.ones((window.taps, channels), np.int32),
         channel_outputs=1,
+        is_uniform=True,
         weight_signed=False,
         weight_bits=1,
         bias=np.zeros(channels, np.int32),
         x_zero_point=x.zero_point if has_zero_points else 0,
         y_zero_point=y.zero_point if has_zero_points else 0,
         scaling=scaling,
-        walk=walk,
+        window=window,
         images=x.shape[0],
     )

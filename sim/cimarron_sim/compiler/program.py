@@ -35,12 +35,16 @@ class Activation:
     shape : tuple of int
     dtype : str
         numpy's name: int8, uint8 or int32.
+    planes : int
+        0 if it lies there in the order of its shape. Otherwise the last axis, the channels, is cut into planes of so
+        many: the order is (images, planes, height, width, channels of a plane).
     """
 
     tensor: str
     address: int
     shape: tuple[int, ...]
     dtype: str
+    planes: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -49,7 +53,12 @@ class Activation:
 
     def array(self, content: bytes) -> np.ndarray:
         """The tensor, from its bytes in memory."""
-        return np.frombuffer(content, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
+        values = np.frombuffer(content, np.dtype(self.dtype).newbyteorder("<"))
+        if not self.planes:
+            return values.reshape(self.shape)
+        images, height, width, channels = self.shape
+        stored = values.reshape(images, channels // self.planes, height, width, self.planes)
+        return np.moveaxis(stored, 1, 3).reshape(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,21 +31,26 @@ def pack_rows(weights: np.ndarray, weight_bits: int, row_bytes: int) -> np.ndarr
     return np.pad(packed, ((0, 0), (0, row_bytes - packed.shape[1])))
 
 
-def _spread(weights: np.ndarray, channels: int, channel_outputs: int) -> np.ndarray:
-    """Weights of a depthwise tile for a walk that reads several channels at each tap: 0 for all but an output's own.
+def _tile_weights(layer: MacLayer, tiling: Tiling, outputs: slice) -> np.ndarray:
+    """Weights of a word tile in the order of the walk, shape (depth, words).
 
-    Parameters
-    ----------
-    weights : int array, shape (taps, outputs)
-    channels, channel_outputs : int
-        Channels at each tap, and outputs of each.
-
-    Returns
-    -------
-    int array, shape (taps * channels, outputs)
+    In a depthwise layer, an output has weights of 0 for all but its own channel. Each pixel of a block has the same
+    weights, elsewhere in the window that all of them share.
     """
-    own = np.arange(channels)[:, np.newaxis] == np.arange(weights.shape[1]) // channel_outputs
-    return (weights[:, np.newaxis] * own).reshape(-1, weights.shape[1])
+    window, block, channels = layer.window, tiling.block, tiling.channels
+    kernel = layer.weights[:, outputs]
+    count = kernel.shape[1]
+    if layer.channel_outputs:
+        own = np.arange(channels)[:, np.newaxis] == np.arange(count) // layer.channel_outputs
+        kernel = (kernel[:, np.newaxis] * own).reshape(-1, count)
+    kernel = kernel.reshape(window.kernel_h, window.kernel_w, channels, count)
+    shape = ((block.height - 1) * window.stride_h + window.kernel_h, (block.width - 1) * window.stride_w)
+    shared = np.zeros((shape[0], shape[1] + window.kernel_w, channels, block.height, block.width, count), np.int32)
+    for line in range(block.height):
+        for column in range(block.width):
+            top, left = line * window.stride_h, column * window.stride_w
+            shared[top : top + window.kernel_h, left : left + window.kernel_w, :, line, column] = kernel
+    return shared.reshape(tiling.walk.depth, -1)
 
 
 def weight_stream(layer: MacLayer, tiling: Tiling, profile: Profile, config: EngineConfig) -> bytes:
@@ -59,12 +64,11 @@ def weight_stream(layer: MacLayer, tiling: Tiling, profile: Profile, config: Eng
     records = params(layer, profile)
     # A record or a row narrower than the port still takes one beat.
     records = np.pad(records, ((0, 0), (0, config.param_beats * config.port_bytes - PARAM_BYTES)))
+    loaded = tiling.loaded_rows(config.macro.rows) if tiling.is_shared else tiling.walk.depth
     pieces = []
-    for start in range(0, layer.outputs, tiling.tile_outputs):
-        columns = slice(start, start + tiling.tile_outputs)
-        weights = layer.weights[:, columns]
-        if layer.channel_outputs:
-            weights = _spread(weights, tiling.walk.run_bytes, layer.channel_outputs)
-        pieces.append(records[columns])
+    for start in range(0, tiling.outputs if tiling.is_shared else layer.outputs, tiling.outputs):
+        outputs = slice(start, start + tiling.outputs)
+        weights = _tile_weights(layer, tiling, outputs)[:loaded]
+        pieces.append(np.tile(records[outputs], (tiling.block.pixels, 1)))
         pieces.append(pack_rows(weights, tiling.weight_bits, config.row_beats * config.port_bytes))
     return b"".join(piece.tobytes() for piece in pieces)

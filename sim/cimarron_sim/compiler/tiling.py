@@ -1,6 +1,7 @@
 """Cuts a layer into jobs that fit the macro and the partial-sum memory."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from cimarron.config import EngineConfig
@@ -8,14 +9,15 @@ from cimarron.isa import Opcode, OutFormat, Profile, pack_job
 
 from .bound import mac_bound
 from .errors import CompileError
-from .layer import MacLayer, Walk
+from .layer import MacLayer
+from .window import Block, Walk, walk_through
 
 __all__ = ["Stripe", "Tiling", "jobs", "tile"]
 
 
 @dataclass(frozen=True)
 class Stripe:
-    """A rectangle of the output that one job computes, in output pixels."""
+    """A rectangle of the output that one job computes, in blocks of output pixels."""
 
     row: int
     rows: int
@@ -24,7 +26,7 @@ class Stripe:
 
     @property
     def pixels(self) -> int:
-        """Output pixels."""
+        """Blocks of output pixels."""
         return self.rows * self.columns
 
 
@@ -36,36 +38,59 @@ class Tiling:
     ----------
     weight_bits : int
         Width the macro computes with: the narrowest it has that holds the weights.
+    block : Block
+        Output pixels that an operation computes together.
+    x_planes, y_planes : int
+        Channels of a plane, if input or output lie in planes of some channels each; 0 if each pixel's channels lie
+        together.
+    channels : int
+        Input channels of a word tile.
+    outputs : int
+        Output channels of a full word tile.
     walk : Walk
-        That of the layer; in a depthwise layer, ``run_bytes`` is the number of channels of a word tile.
-    tile_outputs : int
-        Outputs of a full word tile.
     row_tiles, last_rows, word_tiles, last_words : int
-        As in `cimarron.isa.JOB_FIELDS`.
+        As in `cimarron.isa.JOB_FIELDS`; a word is an output channel of a pixel of the block.
     pixel_entries : int
-        Partial sums one output pixel needs, 0 if the reduction is one tile.
+        Partial sums one block needs, 0 if the reduction is one tile.
+    is_shared : bool
+        All tiles have the same weights, which are loaded once.
     stripes : tuple of Stripe
         One job each, for every image of a batch.
     """
 
     weight_bits: int
+    block: Block
+    x_planes: int
+    y_planes: int
+    channels: int
+    outputs: int
     walk: Walk
-    tile_outputs: int
     row_tiles: int
     last_rows: int
     word_tiles: int
     last_words: int
     pixel_entries: int
+    is_shared: bool
     stripes: tuple[Stripe, ...]
 
-    def tile_rows(self, rows: int) -> list[int]:
-        """Rows of each row tile, for a macro of ``rows``."""
-        return [rows] * (self.row_tiles - 1) + [self.last_rows]
+    @property
+    def full_words(self) -> int:
+        """Words of a full word tile."""
+        return self.outputs * self.block.pixels
 
     @property
     def tile_words(self) -> list[int]:
-        """Outputs of each word tile."""
-        return [self.tile_outputs] * (self.word_tiles - 1) + [self.last_words]
+        """Words of each word tile."""
+        return [self.full_words] * (self.word_tiles - 1) + [self.last_words]
+
+    @property
+    def loaded_words(self) -> int:
+        """Words whose records are loaded."""
+        return self.tile_words[0] if self.is_shared else sum(self.tile_words)
+
+    def loaded_rows(self, rows: int) -> int:
+        """Rows that are loaded, for a macro of ``rows``."""
+        return min(self.walk.depth, rows) if self.is_shared else self.word_tiles * self.walk.depth
 
 
 def _cut(total: int, tile_size: int) -> tuple[int, int]:
@@ -97,8 +122,38 @@ def _weight_bits(layer: MacLayer, config: EngineConfig) -> int:
     )
 
 
-def tile(layer: MacLayer, config: EngineConfig) -> Tiling:
-    """Cut a layer for the given hardware.
+def _blocks(most: int) -> Iterator[Block]:
+    """Blocks of at most so many pixels, small ones first."""
+    for pixels in range(1, most + 1):
+        yield from (Block(height, pixels // height) for height in range(1, pixels + 1) if pixels % height == 0)
+
+
+def _mappings(layer: MacLayer, words: int, lanes: int) -> Iterator[tuple[int, Block]]:
+    """Output channels of a word tile, and the block of pixels, that fill at most ``words``."""
+    step = layer.channel_outputs or 1
+    most = min(words, layer.outputs)
+    window = layer.window
+    is_dilated = window.dilation_h > 1 or window.dilation_w > 1
+    for outputs in range(step, most + 1, step):
+        if layer.channel_outputs or outputs == most:
+            yield outputs, Block()
+        if is_dilated or layer.outputs % outputs or outputs % lanes:
+            continue
+        for block in _blocks(words // outputs):
+            fits = block.height <= window.out_height and block.width <= window.out_width
+            if block.pixels > 1 and fits:
+                yield outputs, block
+
+
+def tile(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0) -> Tiling:
+    """Cut a layer for the given hardware, so that its bound is least.
+
+    Parameters
+    ----------
+    layer : MacLayer
+    config : EngineConfig
+    x_planes, y_planes : int
+        See `Tiling`.
 
     Raises
     ------
@@ -111,35 +166,54 @@ def tile(layer: MacLayer, config: EngineConfig) -> Tiling:
             f" {config.macro.max_act_bits}: choose a configuration with wider ones"
         )
     weight_bits = _weight_bits(layer, config)
-    outputs = config.macro.outputs(weight_bits)
-    if not layer.channel_outputs:
-        return _tile(layer, config, weight_bits, layer.walk, outputs)
-    most = min(outputs, layer.outputs) // layer.channel_outputs
-    if most == 0:
+    words = config.macro.outputs(weight_bits)
+    if layer.channel_outputs > words:
         raise CompileError(
-            f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {outputs}:"
+            f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {words}:"
             f" choose a configuration with more words"
         )
-    tilings = []
-    for channels in range(1, most + 1):
-        walk = replace(layer.walk, run_bytes=channels)
+    tilings, reasons = [], []
+    for outputs, block in _mappings(layer, words, config.lanes):
         try:
-            tilings.append(_tile(layer, config, weight_bits, walk, channels * layer.channel_outputs))
-        except CompileError:
-            # Too many partial sums; fewer channels may need none.
-            if channels == 1:
-                raise
-    return min(tilings, key=lambda tiling: mac_bound(layer, tiling, config).cycles)
+            tilings.append(_tile(layer, config, weight_bits, outputs, block, x_planes, y_planes))
+        except CompileError as reason:
+            # Too many partial sums, or planes of other channels; another mapping may do.
+            reasons.append(reason)
+    if not tilings:
+        raise reasons[0]
+    return min(tilings, key=lambda tiling: mac_bound(layer, tiling, config).key)
 
 
-def _tile(layer: MacLayer, config: EngineConfig, weight_bits: int, walk: Walk, tile_outputs: int) -> Tiling:
-    row_tiles, last_rows = _cut(walk.depth, config.macro.rows)
-    word_tiles, last_words = _cut(layer.outputs, tile_outputs)
+def _fits_planes(tiling_outputs: int, layer: MacLayer, block: Block, planes: int, lanes: int) -> bool:
+    """Whether tiles of so many output channels can be written to planes of ``planes`` channels."""
+    if layer.outputs % planes or planes % lanes:
+        return False
+    return tiling_outputs == planes if block.pixels > 1 else tiling_outputs % planes == 0
+
+
+def _tile(
+    layer: MacLayer,
+    config: EngineConfig,
+    weight_bits: int,
+    outputs: int,
+    block: Block,
+    x_planes: int,
+    y_planes: int,
+) -> Tiling:
+    rows, lanes, window = config.macro.rows, config.lanes, layer.window
+    channels = outputs // layer.channel_outputs if layer.channel_outputs else window.channels
+    if x_planes and channels != x_planes:
+        raise CompileError(f"layer {layer.name!r} reads planes of {x_planes} channels, not {channels}")
+    if y_planes and not _fits_planes(outputs, layer, block, y_planes, lanes):
+        raise CompileError(f"layer {layer.name!r} writes {outputs} channels, which do not fit planes of {y_planes}")
+    walk = walk_through(window, channels, x_planes or window.channels, block)
+    row_tiles, last_rows = _cut(walk.depth, rows)
+    word_tiles, last_outputs = _cut(layer.outputs, outputs)
     entries = 0
     pixels = walk.pixels
     if row_tiles > 1:
         # Lanes work side by side, so a pixel's sums start at a multiple of their number.
-        entries = -(-min(layer.outputs, tile_outputs) // config.lanes) * config.lanes
+        entries = -(-min(layer.outputs, outputs) * block.pixels // lanes) * lanes
         pixels = config.psum_entries // entries
         if pixels == 0:
             raise CompileError(
@@ -147,8 +221,10 @@ def _tile(layer: MacLayer, config: EngineConfig, weight_bits: int, walk: Walk, t
                 f" {config.psum_entries}: choose a configuration with more psum_entries"
             )
     return Tiling(
-        weight_bits=weight_bits, walk=walk, tile_outputs=tile_outputs, row_tiles=row_tiles, last_rows=last_rows,
-        word_tiles=word_tiles, last_words=last_words, pixel_entries=entries,
+        weight_bits=weight_bits, block=block, x_planes=x_planes, y_planes=y_planes, channels=channels, outputs=outputs,
+        walk=walk, row_tiles=row_tiles, last_rows=last_rows, word_tiles=word_tiles,
+        last_words=last_outputs * block.pixels, pixel_entries=entries,
+        is_shared=layer.is_uniform and block.pixels == 1 and (row_tiles == 1 or rows % channels == 0),
         stripes=_stripes(walk.out_height, walk.out_width, pixels),
     )  # fmt: skip
 
@@ -164,15 +240,55 @@ def _output_fields(layer: MacLayer) -> dict[str, int]:
     }
 
 
+def _output_steps(layer: MacLayer, tiling: Tiling, lanes: int) -> dict[str, int]:
+    """Where the outputs of a tile lie; the groups are the pixels of a block, or the planes of a pixel."""
+    block, planes, window = tiling.block, tiling.y_planes, layer.window
+    pixel = (planes or layer.outputs) * layer.y.dtype.itemsize
+    line = window.out_width * pixel
+    plane = window.out_height * line
+    tile_step = tiling.outputs // planes * plane if planes else tiling.outputs * layer.y.dtype.itemsize
+    steps = {
+        "out_pixel_step": block.width * pixel,
+        "out_line_step": block.height * line,
+        "out_tile_step": tile_step,
+    }
+    if block.pixels > 1:
+        return steps | {
+            "group_words": tiling.outputs, "group_columns": block.width, "group_step": pixel, "group_line_step": line,
+        }  # fmt: skip
+    group = planes or -(-tiling.full_words // lanes) * lanes
+    return steps | {
+        "group_words": group, "group_columns": -(-tiling.full_words // group), "group_step": plane if planes else 0,
+        "group_line_step": 0,
+    }  # fmt: skip
+
+
+def _edges(layer: MacLayer, tiling: Tiling, stripe: Stripe, group_columns: int) -> dict[str, int]:
+    """How much of the last blocks of a stripe lies inside the image."""
+    block, walk = tiling.block, tiling.walk
+    if block.pixels == 1:
+        return {"edge_columns": group_columns, "edge_lines": 1}
+    is_right = stripe.column + stripe.columns == walk.out_width
+    is_bottom = stripe.row + stripe.rows == walk.out_height
+    columns_left = layer.window.out_width - (walk.out_width - 1) * block.width
+    lines_left = layer.window.out_height - (walk.out_height - 1) * block.height
+    return {
+        "edge_columns": columns_left if is_right else block.width,
+        "edge_lines": lines_left if is_bottom else block.height,
+    }
+
+
 def jobs(
-    layer: MacLayer, tiling: Tiling, *, profile: Profile, x_address: int, y_address: int, weight_address: int
-) -> list[list[int]]:
+    layer: MacLayer, tiling: Tiling, config: EngineConfig, *, profile: Profile, x_address: int, y_address: int,
+    weight_address: int,
+) -> list[list[int]]:  # fmt: skip
     """Job descriptors of a layer, one per image and stripe.
 
     Parameters
     ----------
     layer : MacLayer
     tiling : Tiling
+    config : EngineConfig
     profile : Profile
     x_address, y_address : int
         Where input and output lie in the activation buffer.
@@ -189,15 +305,16 @@ def jobs(
     CompileError
         If a number does not fit its field.
     """
-    walk, value_bytes = tiling.walk, layer.y.dtype.itemsize
-    pixel_bytes = layer.outputs * value_bytes
+    walk, window = tiling.walk, layer.window
     line_step = walk.stride_h * walk.row_bytes
+    steps = _output_steps(layer, tiling, config.lanes)
     fields = {
         "act_signed": int(layer.x.dtype == np.int8),
         "weight_signed": int(layer.weight_signed),
         "act_bits": layer.act_bits,
         "weight_bits": tiling.weight_bits,
         "profile": profile,
+        "shared_weights": int(tiling.is_shared),
         "row_bytes": walk.row_bytes,
         "in_height": walk.in_height,
         "pixel_step": walk.pixel_step,
@@ -214,17 +331,17 @@ def jobs(
         "last_rows": tiling.last_rows,
         "word_tiles": tiling.word_tiles,
         "last_words": tiling.last_words,
-        "tile_words": tiling.tile_outputs,
-        "tile_position_step": walk.run_bytes if layer.channel_outputs else 0,
+        "tile_words": tiling.full_words,
+        "tile_position_step": tiling.channels if layer.channel_outputs and not tiling.x_planes else 0,
+        "tile_base_step": walk.in_height * walk.row_bytes if tiling.x_planes else 0,
         "weight_addr": weight_address,
-        "out_pixel_step": pixel_bytes,
-        "out_tile_step": tiling.tile_outputs * value_bytes,
+        **steps,
         **_output_fields(layer),
     }
     descriptors = []
     for image in range(layer.images):
-        x_base = x_address + image * walk.in_height * walk.row_bytes
-        y_base = y_address + image * walk.pixels * pixel_bytes
+        x_base = x_address + image * window.height * window.width * window.channels
+        y_base = y_address + image * window.pixels * layer.outputs * layer.y.dtype.itemsize
         for stripe in tiling.stripes:
             first_row = walk.first_row + stripe.row * walk.stride_h
             try:
@@ -235,8 +352,9 @@ def jobs(
                     first_position=walk.first_position + stripe.column * walk.pixel_step,
                     out_width=stripe.columns,
                     out_height=stripe.rows,
-                    out_base=y_base + (stripe.row * walk.out_width + stripe.column) * pixel_bytes,
+                    out_base=y_base + stripe.row * steps["out_line_step"] + stripe.column * steps["out_pixel_step"],
                     psum_entries=stripe.pixels * tiling.pixel_entries,
+                    **_edges(layer, tiling, stripe, steps["group_columns"]),
                     **fields,
                 )
             except ValueError as error:
