@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
-from cimarron.isa import Opcode, Profile, unpack_job
+from cimarron.isa import JOB_WORDS, Opcode, Profile, unpack_job
 from cimarron_sim.compiler import CompileError, Place, Program, check, compile
 from cimarron_sim.compiler.bound import load_bound, mac_bound
 from cimarron_sim.compiler.layer import read_layer
@@ -29,6 +29,9 @@ TINY, DEFAULT, CELLS256 = (PRESETS[name] for name in ("tiny", "default", "cells2
 #: As tiny, with so few partial sums that images are cut into bands and rows into pieces.
 NARROW = SocConfig(engine=dataclasses.replace(TINY.engine, psum_entries=16))
 
+#: As tiny, for larger images.
+ROOMY = SocConfig(engine=dataclasses.replace(TINY.engine, act_buffer_bytes=16384))
+
 #: Odd ones: 2-bit cells, weights up to 16 bits, many lanes, one word per tile at the widest.
 FUSED = SocConfig(
     engine=EngineConfig(
@@ -45,7 +48,7 @@ def jobs_of(program: Program) -> list[dict[str, int]]:
     while offset < header["steps_offset"] + header["steps_bytes"]:
         first = int.from_bytes(program.image[offset : offset + 4], "little")
         if first & 0xFF == 1:
-            found.append(unpack_job(list(struct.unpack_from("<24I", program.image, offset + 4))))
+            found.append(unpack_job(list(struct.unpack_from(f"<{JOB_WORDS}I", program.image, offset + 4))))
         offset += first >> 16 << 2
     return found
 
@@ -167,7 +170,7 @@ def test_four_bit_weights_take_half_the_stream():
     # 32 records of 16 bytes; 64 rows of 16 bytes for each of 2 tiles, or 1.
     assert wide.layers[1].bound.weights == 32 + 128
     assert narrow.layers[1].bound.weights == 32 + 64
-    assert narrow.layers[1].peak_macs == 2 * wide.layers[1].peak_macs == 64 * 32 / 8
+    assert narrow.layers[1].peak_macs == 2 * wide.layers[1].peak_macs == 64 * 32 / 4
 
 
 def test_rows_are_packed_from_the_lowest_bit():
@@ -202,19 +205,19 @@ def test_zero_points_fold_into_the_bias_modulo_2_to_the_32():
 
 
 def test_bounds_count_what_each_resource_does():
-    # 20 x 9 weights in the tiny macro (16 rows, 4 outputs of 8 bits): 2 row tiles, 3 word tiles.
+    # 20 x 8 weights in the tiny macro (16 rows, 4 outputs of 8 bits): 2 row tiles, 2 word tiles.
     engine = TINY.engine
-    builder = Builder((3, 20)).fully_connected(9)
+    builder = Builder((3, 20)).fully_connected(8)
     graph = builder.graph()
     layer = read_layer(graph, graph.nodes[0])
     bound = mac_bound(layer, tile(layer, engine), engine)
-    assert bound.compute == 3 * 6 * 8
-    assert bound.weights == 9 * 4 + 3 * 20
-    assert bound.activations == 3 * 3 * (4 + 1)
-    assert bound.outputs == 3 * 2 * 9
-    assert bound.cycles == 144
+    assert bound.compute == 3 * 4 * 8
+    assert bound.weights == 8 * 4 + 2 * 20
+    assert bound.activations == 3 * 2 * (4 + 1)
+    assert bound.outputs == 3 * 2 * 8
+    assert bound.cycles == 96
     assert load_bound(61, engine).cycles == 16
-    assert load_bound(61, DEFAULT.engine).cycles == 8
+    assert load_bound(61, DEFAULT.engine).cycles == 4
 
 
 def test_bounds_count_the_pieces_of_kernel_rows():
@@ -340,12 +343,51 @@ def test_memory_is_used_again_when_a_buffer_is_no_longer_needed():
 
 
 def test_walks_begin_in_the_padding():
-    program = compile(Builder((1, 6, 6, 3)).conv2d(5, (3, 3), pads=(1, 1, 1, 1)).graph(), TINY)
+    program = compile(Builder((1, 6, 6, 3)).conv2d(4, (3, 3), pads=(1, 1, 1, 1)).graph(), TINY)
     load, mac = jobs_of(program)
     assert (load["opcode"], load["length"]) == (Opcode.LOAD, 108)
     assert mac["in_base"] == (load["destination"] - 18) & 0xFFFF_FFFF
     assert (mac["first_row"], mac["first_position"]) == (-1, -3)
     assert (mac["kernel_h"], mac["runs"], mac["run_bytes"]) == (3, 1, 9)
+
+
+def test_pixels_share_a_window_where_outputs_are_few():
+    # 2 of 4 words: two pixels of a row read 2 x 3 positions of 2 channels; the last of 5 columns stands alone.
+    program = compile(Builder((1, 5, 6, 2)).conv2d(2, (2, 2)).graph(), TINY)
+    mac = jobs_of(program)[1]
+    assert (mac["kernel_h"], mac["runs"], mac["run_bytes"]) in {(2, 1, 6), (3, 1, 4)}
+    assert (mac["tile_words"], mac["group_words"]) == (4, 2)
+    assert mac["edge_columns"] * mac["edge_lines"] == 1 or mac["out_height"] == 2
+
+
+def test_depthwise_layers_read_planes():
+    builder = Builder((1, 8, 8, 3)).conv2d(8, (1, 1))
+    builder.depthwise_conv2d(1, (3, 3), pads=(1, 1, 1, 1)).conv2d(4, (1, 1))
+    program = assert_exact(builder, DEFAULT)
+    assert [layer.output.planes for layer in program.layers] == [0, 4, 0, 0]
+    depthwise = jobs_of(program)[2]
+    assert (depthwise["kernel_h"], depthwise["run_bytes"]) == (4, 16)
+    assert (depthwise["out_height"], depthwise["out_width"], depthwise["word_tiles"]) == (4, 4, 2)
+
+
+@given(
+    channels=st.sampled_from([4, 8, 12, 24]), multiplier=st.sampled_from([1, 1, 2]), kernel=st.tuples(*2 * [st.integers(1, 4)]),
+    stride=st.tuples(*2 * [st.integers(1, 2)]), size=st.tuples(*2 * [st.integers(4, 9)]), pad=st.integers(0, 3), images=st.integers(1, 2),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None, derandomize=True)
+@pytest.mark.parametrize("config", [ROOMY, DEFAULT], ids=["roomy", "default"])
+def test_depthwise_layers_in_planes_are_exact(config, channels, multiplier, kernel, stride, size, pad, images):
+    builder = Builder((images, *size, 3)).conv2d(channels, (1, 1))
+    builder.depthwise_conv2d(multiplier, kernel, stride=stride, pads=(pad, 0, 1, pad))
+    builder.depthwise_conv2d(1, (2, 2), pads=(1, 1, 1, 1)).conv2d(4, (1, 1))
+    assert_exact(builder, config)
+
+
+def test_pools_load_their_weights_once():
+    builder = Builder((1, 8, 8, 32), profile=Profile.TFLM).average_pool((8, 8), stride=(8, 8))
+    program = assert_exact(builder, DEFAULT)
+    assert jobs_of(program)[1]["shared_weights"] == 1
+    assert program.layers[1].bound.weights == 16 + 64
 
 
 def test_dilated_taps_are_runs_of_their_own():

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 from cimarron.config import PRESETS
-from cimarron.isa import PROGRAM_HEADER, RunStatus
+from cimarron.isa import JOB_WORDS, PROGRAM_HEADER, RunStatus
 from cimarron_sim.compiler import Program, ProgramError, compile
 from cimarron_sim.compiler.image import verify
 from random_graphs import Builder
@@ -38,7 +38,7 @@ def test_header_describes_the_image(program):
     assert (words["input_bytes"], words["output_bytes"]) == (20, 6)
     assert words["model_hash"] == 0x00C0FFEE
     # A load, a layer, WAIT, FETCH of 4 words, END.
-    assert words["steps_bytes"] == 4 * (25 + 25 + 1 + 4 + 1)
+    assert words["steps_bytes"] == 4 * (2 * (1 + JOB_WORDS) + 1 + 4 + 1)
     assert words["input_offset"] >= len(program.image)
     assert words["output_offset"] >= words["input_offset"] + 20
     assert words["memory_bytes"] >= words["output_offset"] + 6
