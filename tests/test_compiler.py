@@ -371,8 +371,9 @@ def test_depthwise_layers_read_planes():
 
 
 @given(
-    channels=st.sampled_from([4, 8, 12, 24]), multiplier=st.sampled_from([1, 1, 2]), kernel=st.tuples(*2 * [st.integers(1, 4)]),
-    stride=st.tuples(*2 * [st.integers(1, 2)]), size=st.tuples(*2 * [st.integers(4, 9)]), pad=st.integers(0, 3), images=st.integers(1, 2),
+    channels=st.sampled_from([4, 8, 12, 24]), multiplier=st.sampled_from([1, 1, 2]),
+    kernel=st.tuples(*2 * [st.integers(1, 4)]), stride=st.tuples(*2 * [st.integers(1, 2)]),
+    size=st.tuples(*2 * [st.integers(4, 9)]), pad=st.integers(0, 3), images=st.integers(1, 2),
 )  # fmt: skip
 @settings(max_examples=25, deadline=None, derandomize=True)
 @pytest.mark.parametrize("config", [ROOMY, DEFAULT], ids=["roomy", "default"])
