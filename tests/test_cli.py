@@ -8,10 +8,12 @@ import onnx
 import pytest
 from cimarron.config import PRESETS
 from cimarron_sim.cli import main
+from cimarron_sim.report.files import NAMES
 from cimarron_sim.runner import session
 from cimarron_sim.runner.tools import ToolError
 from click.testing import CliRunner
 from onnx import TensorProto, helper
+from report_record import made_up
 
 RNG = np.random.default_rng(5)
 WEIGHTS = RNG.integers(-128, 128, (12, 7)).astype(np.int8)
@@ -81,7 +83,7 @@ def refusal(*arguments):
     return stderr.strip()
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["compile"], ["run"], ["verilog"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["doctor"]])
 def test_every_command_has_help(command):
     code, stdout, _ = call(*command, "--help")
     assert code == 0
@@ -129,8 +131,43 @@ def test_run_leaves_outputs_and_a_report(model, inputs, tmp_path):
     layer = record["layers"][1]
     assert layer["macs"] == 12 * 7
     assert layer["utilisation"] == pytest.approx(12 * 7 / (layer["cycles"] * 16 * 4 / 8))
-    assert sorted(path.name for path in output.iterdir()) == [*(f"output_{n}.npy" for n in range(4)), "report.json"]
+    assert sorted(path.name for path in output.iterdir()) == sorted([*(f"output_{n}.npy" for n in range(4)), *NAMES])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.cosim
+def test_report_makes_every_file_anew_and_replaces_a_run_s(model, inputs, tmp_path):
+    output = tmp_path / "result"
+    assert call("run", model, "--input", inputs, "--config", "tiny", "-o", output)[0] == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    for name in NAMES[1:]:
+        (output / name).unlink()
+    code, stdout, stderr = call("report", output)
+    assert code == 0
+    assert "0 mismatches" in stdout
+    assert [line.rpartition("/")[2] for line in stderr.splitlines()] == list(NAMES)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert call("run", model, "--input", inputs, "--config", "tiny", "-o", output)[0] == 0
+
+
+def test_report_writes_elsewhere(tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps(made_up()))
+    code, stdout, _ = call("report", tmp_path / "report.json", "-o", tmp_path / "there")
+    assert code == 0
+    assert "made up, one inference" in stdout
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "there"]
+
+
+def test_what_is_no_report_is_refused(tmp_path):
+    assert "does not exist: name a folder that `cimarron run` wrote" in refusal("report", tmp_path / "absent")
+    assert "does not exist" in refusal("report", tmp_path)
+    (tmp_path / "report.json").write_text("[]")
+    assert "is no report: name the report.json" in refusal("report", tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps({**made_up(), "format": 1}))
+    assert "has format 1, this version shows format 2: run the model again" in refusal("report", tmp_path)
+    (tmp_path / "report.json").write_bytes(b"\xff\xfe")
+    assert "is not JSON" in refusal("report", tmp_path)
 
 
 @pytest.mark.cosim

@@ -26,6 +26,8 @@ from cimarron_sim.frontend import load
 from cimarron_sim.frontend.onnx_lowering import SUPPORTED as ONNX
 from cimarron_sim.frontend.tflite_lowering import SUPPORTED as TFLITE
 from cimarron_sim.graph import OPERATORS, Graph, Node, Quantization, Tensor
+from cimarron_sim.report.trace import TRACKS
+from cimarron_sim.runner.timeline import PHASES
 from click.testing import CliRunner
 from program_runner import BUILD, ProgramRunner
 
@@ -261,9 +263,21 @@ def test_the_network_of_the_example_runs_on_the_chip(network, monkeypatch):
 
 
 def report_fields(subject: str) -> dict[str, str]:
-    """Meaning of each field of the report, or of one of its layers."""
-    (rows,) = [rows for head, *rows in tables(page("networks.md")) if head[2:] == [f"`{subject}`"]]
+    """Meaning of each field of the report, or of one of its parts."""
+    (rows,) = [rows for head, *rows in tables(page("report.md")) if head == ["field", "unit", f"`{subject}`"]]
     return {name.strip("`"): meaning for name, _, meaning in rows}
+
+
+def report_parts(record: dict) -> dict[str, dict]:
+    """An object of each kind in a report."""
+    return {
+        "report": record,
+        "layers": record["layers"][1],
+        "buffer": record["buffer"],
+        "tensors": record["buffer"]["tensors"][0],
+        "timeline": record["timeline"],
+        "spans": record["timeline"]["spans"][0],
+    }
 
 
 @pytest.mark.cosim
@@ -274,11 +288,29 @@ def test_the_example_equals_onnx_runtime_and_its_report_is_as_documented(network
     _, compare = examples(page("networks.md"), "python")
     exec(compare, {})
     record = json.loads(Path("results/report.json").read_text())
-    assert list(report_fields("report")) == list(record)
+    for subject, part in report_parts(record).items():
+        assert list(report_fields(subject)) == list(part)
     layer = record["layers"][1]
-    assert list(report_fields("layers")) == list(layer)
     for name in ("bounds", "stalls"):
         assert set(re.findall(r"`(\w+)`", report_fields("layers")[name])) == set(layer[name])
+
+
+def test_the_schema_of_reports_demands_what_is_documented():
+    schema = json.loads((ROOT / "sim/cimarron_sim/report/schema.json").read_text())
+    kinds = {"layers": "layer", "tensors": "tensor", "timeline": "timeline", "spans": "span"}
+    parts = {"report": schema, "buffer": schema["properties"]["buffer"]}
+    parts |= {subject: schema["$defs"][kind] for subject, kind in kinds.items()}
+    for subject, part in parts.items():
+        assert list(report_fields(subject)) == part["required"] == list(part["properties"])
+
+
+def test_the_letters_of_a_timeline_are_documented():
+    assert [(letter.strip("`"), name.strip("`")) for letter, name, _ in documented("phases")] == list(PHASES.items())
+
+
+def test_the_tracks_of_a_trace_are_documented():
+    (rows,) = [rows for head, *rows in tables(page("report.md")) if head[0] == "track"]
+    assert [name.strip("`") for name, _ in rows] == list(TRACKS)
 
 
 # The engine as a part.

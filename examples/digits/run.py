@@ -2,10 +2,9 @@
 
 Every held-out digit goes through the RTL of the whole system. Each layer must equal the numpy reference and each answer
 that of ONNX Runtime, bit for bit, and at least 97 % of the digits must be recognised; otherwise the exit code is 1.
-``build/sim/report.json`` holds every number.
+``build/sim/report.json`` holds every number; ``report.html`` beside it shows them.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import numpy as np
 import onnxruntime
 from cimarron.config import PRESETS, load_config
 from cimarron_sim.frontend import load
+from cimarron_sim.report.files import write_report
 from cimarron_sim.report.progress import reported_progress
-from cimarron_sim.report.record import write_json
 from cimarron_sim.report.table import print_run
 from cimarron_sim.runner.session import run_model
 from cimarron_sim.runner.simulation import SimulationError
@@ -97,10 +96,7 @@ def main(model: Path, config: str, samples: int, trace: Path | None, output: Pat
     answers = np.array([int(output.reshape(-1).argmax()) for output in outputs])
     accuracy = float((answers == labels).mean())
     record = {**session.record, "oracle": "onnxruntime", "oracle_mismatches": disagreements, "accuracy": accuracy}
-    output.mkdir(parents=True, exist_ok=True)
-    scratch = report.with_suffix(f".{os.getpid()}")
-    write_json(scratch, record)
-    os.replace(scratch, report)
+    write_report(output, record)
 
     show(images, labels, answers)
     print_run(record)

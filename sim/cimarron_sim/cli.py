@@ -1,4 +1,4 @@
-"""The command line: ``cimarron check | compile | run | verilog | doctor``."""
+"""The command line: ``cimarron check | compile | run | report | verilog | doctor``."""
 
 import errno
 import signal
@@ -23,9 +23,9 @@ from .compiler.image import ProgramError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
+from .report.files import ReportError, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
 from .report.progress import reported_progress
-from .report.record import write_json
 from .report.table import print_run
 from .runner.doctor import examine
 from .runner.session import run_model
@@ -38,8 +38,8 @@ __all__ = ["main"]
 FAILED, REFUSED = 1, 2
 
 _REFUSALS = (
-    ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError, MissingToolError,
-    CpuSourceError,
+    ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError, ReportError,
+    MissingToolError, CpuSourceError,
 )  # fmt: skip
 _FAILURES = (ToolError, SimulationError)
 
@@ -201,7 +201,8 @@ def run_command(
 ) -> None:
     """Run MODEL on the simulated chip and compare every layer with the reference.
 
-    Leaves report.json and output_<n>.npy in the output folder.
+    Leaves output_<n>.npy and the report in the output folder: report.json, report.csv and, for Perfetto,
+    trace.json.
     """
     graph = load(model)
     _one_input(graph)
@@ -215,7 +216,7 @@ def run_command(
             graph, config, arrays, build_dir=build_dir, trace=trace, announce=_announce, progress=progress
         )
     with replaced_folder(output) as folder:
-        write_json(folder / "report.json", session.record)
+        write_report(folder, session.record)
         for index, array in enumerate(session.outputs):
             np.save(folder / f"output_{index}.npy", array)
     print_run(session.record, _console())
@@ -224,6 +225,19 @@ def run_command(
             _complain(str(mismatch))
         _complain(f"{len(session.mismatches)} of {session.record['tensors_compared']} tensors differ")
         ctx.exit(FAILED)
+
+
+@main.command("report")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to.  [default: that of RESULTS]")
+def report_command(results: Path, output: Path | None) -> None:
+    """Show the report in RESULTS, the folder of a run or its report.json, and write all of its files anew."""
+    record = read_report(results)
+    folder = output or (results if results.is_dir() else results.parent)
+    check_place(folder)
+    for path in write_report(folder, record):
+        _announce(str(path))
+    print_run(record, _console())
 
 
 @main.command("verilog")

@@ -186,6 +186,7 @@ class Engine(wiring.Component):
             self.irq.eq(registers.irq),
             self.monitor.retired.eq(sequencer.retired),
             self.monitor.error.eq(registers.error),
+            self.monitor.beat.eq(self.dma.ack),
         ]
         m.d.comb += [getattr(self.monitor, name).eq(getattr(counters.counts, name)) for name in COUNTERS]
         return m

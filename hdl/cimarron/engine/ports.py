@@ -32,11 +32,12 @@ class MonitorSignature(wiring.Signature):
     """What simulation watches; free to leave unconnected.
 
     ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters
-    are those of the registers (see `cimarron.isa.Register`) and include that job in that cycle.
+    are those of the registers (see `cimarron.isa.Register`) and include that job in that cycle. ``beat`` is high
+    in every cycle in which a word arrives over the memory port.
     """
 
     def __init__(self) -> None:
-        super().__init__({"retired": Out(1), "error": Out(1), **{name: Out(32) for name in COUNTERS}})
+        super().__init__({"retired": Out(1), "error": Out(1), "beat": Out(1), **{name: Out(32) for name in COUNTERS}})
 
 
 def bus_signature() -> wishbone.Signature:

@@ -14,7 +14,7 @@ from .image import HEADER_BYTES, finish, step
 from .layout import Layout, lay_out
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
-from .program import Activation, Layer, Program
+from .program import Activation, Layer, Placement, Program
 from .schedule import Schedule, schedule
 from .stream import weight_stream
 from .tiling import jobs
@@ -111,6 +111,19 @@ def _layers(graph: Graph, plan: Schedule, operators: _Operators, config: SocConf
     return tuple(layers)
 
 
+def _placements(plan: Schedule) -> tuple[Placement, ...]:
+    return tuple(
+        Placement(
+            tensor=buffer.name,
+            address=plan.addresses[buffer.name],
+            nbytes=buffer.size,
+            first=buffer.first,
+            last=buffer.last,
+        )
+        for buffer in plan.buffers
+    )
+
+
 def compile(graph: Graph, config: SocConfig) -> Program:
     """Compile a network for the given hardware.
 
@@ -176,6 +189,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
             model_hash=int(graph.model_hash[:8] or "0", 16),
         ),
         layers=layers,
+        placements=_placements(plan),
         input=source,
         output=result,
         model_hash=graph.model_hash,

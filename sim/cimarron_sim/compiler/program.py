@@ -17,7 +17,7 @@ from cimarron.isa import RunStatus
 from .bound import Bound
 from .image import ProgramError, verify
 
-__all__ = ["Activation", "Layer", "Program"]
+__all__ = ["Activation", "Layer", "Placement", "Program"]
 
 _IMAGE, _MANIFEST = "program.bin", "program.json"
 
@@ -59,6 +59,27 @@ class Activation:
         images, height, width, channels = self.shape
         stored = values.reshape(images, channels // self.planes, height, width, self.planes)
         return np.moveaxis(stored, 1, 3).reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a tensor lies in the activation buffer, and for how long.
+
+    Parameters
+    ----------
+    tensor : str
+        Name in the graph.
+    address, nbytes : int
+        Bytes it takes, from this one on.
+    first, last : int
+        Indices of the layers that write it first and read it last; the output is read one behind the last layer.
+    """
+
+    tensor: str
+    address: int
+    nbytes: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +127,8 @@ class Program:
         What is placed in main memory at PROGRAM_OFFSET.
     layers : tuple of Layer
         In the order of their jobs.
+    placements : tuple of Placement
+        The plan of the activation buffer, in the order in which the tensors are written.
     input, output : Activation
         The network's input and output.
     model_hash : str
@@ -117,6 +140,7 @@ class Program:
     name: str
     image: bytes
     layers: tuple[Layer, ...]
+    placements: tuple[Placement, ...]
     input: Activation
     output: Activation
     model_hash: str
@@ -215,8 +239,9 @@ class Program:
                     f"{_IMAGE} and {_MANIFEST} in {directory} do not belong together: compile the model again",
                 )
             layers = tuple(_layer(layer) for layer in manifest.pop("layers"))
+            placements = tuple(Placement(**placement) for placement in manifest.pop("placements"))
             ends = {name: _activation(manifest.pop(name)) for name in ("input", "output")}
-            return cls(image=image, layers=layers, **ends, **manifest)
+            return cls(image=image, layers=layers, placements=placements, **ends, **manifest)
         except (AttributeError, KeyError, TypeError):
             raise ProgramError(
                 RunStatus.BAD_VERSION, f"{directory / _MANIFEST} has another format: compile the model again"

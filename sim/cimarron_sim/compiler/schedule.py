@@ -22,10 +22,13 @@ class Schedule:
         Nodes that are work for the engine, in order.
     addresses : dict of str to int
         Activation buffer address of every tensor that is computed or loaded.
+    buffers : tuple of Buffer
+        Tensors that take up room, with the steps in which they do; a reshaped one is not among them.
     """
 
     layers: tuple[Node, ...]
     addresses: Mapping[str, int]
+    buffers: tuple[Buffer, ...]
 
 
 def schedule(graph: Graph, config: EngineConfig) -> Schedule:
@@ -67,4 +70,4 @@ def schedule(graph: Graph, config: EngineConfig) -> Schedule:
     buffers = [Buffer(name=name, size=graph.tensors[name].nbytes, first=first[name], last=last[name]) for name in first]
     steps = ["loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output"]
     addresses = place(buffers, steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
-    return Schedule(tuple(layers), {name: addresses[buffer] for name, buffer in owner.items()})
+    return Schedule(tuple(layers), {name: addresses[buffer] for name, buffer in owner.items()}, tuple(buffers))

@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["FolderError", "check_file", "check_folder", "check_place", "replaced_folder"]
 
 #: A folder of which every file is named like this was written by us and may be replaced.
-_REPORT = re.compile(r"report\.json|output_\d+\.npy")
+_REPORT = re.compile(r"report\.(json|csv|html)|trace\.json|output_\d+\.npy")
 
 
 class FolderError(ValueError):

@@ -1,9 +1,8 @@
 """The report of a run, as JSON: every other form is made from it."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.metadata import version
 from statistics import median_low
 from typing import Any
 
@@ -13,16 +12,10 @@ from ..compiler.program import Layer, Program
 from ..runner.compare import Mismatch
 from ..runner.simulation import COUNTERS, RunResult
 
-__all__ = ["FORMAT", "describe_run", "write_json"]
+__all__ = ["FORMAT", "describe_run"]
 
-#: Version of the report's format.
-FORMAT = 1
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a report, keys in a fixed order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+#: Version of the report's format; what it holds is in ``schema.json``.
+FORMAT = 2
 
 
 def _layer(program_layer: Layer, runs: Sequence[Any], config: SocConfig) -> dict[str, Any]:
@@ -31,25 +24,48 @@ def _layer(program_layer: Layer, runs: Sequence[Any], config: SocConfig) -> dict
     run = next(run for run in runs if run.cycles == cycles)
     counters = {name: getattr(run.counters, name) for name in COUNTERS}
     bound = program_layer.bound
+    stalls = {name: counters[f"stall_{name}"] for name in ("input", "weights", "output")}
     return {
         "layer": program_layer.name,
         "op": program_layer.op,
+        "on": run.on,
         "shape": list(program_layer.output.shape),
         "cycles": cycles,
         "cycles_min": min(run.cycles for run in runs),
         "cycles_max": max(run.cycles for run in runs),
         "macs": program_layer.macs,
+        "peak_macs": program_layer.peak_macs,
         "utilisation": program_layer.utilisation(cycles),
+        "streamed_bytes": bound.weights * config.engine.port_bytes,
         "bound": bound.cycles,
         "bounds": dataclasses.asdict(bound),
         "operations": counters["operations"],
         "compute": counters["compute"],
-        "stalls": {
-            "input": counters["stall_input"],
-            "weights": counters["stall_weights"],
-            "output": counters["stall_output"],
-            "control": max(0, cycles - counters["busy"]),
-        },
+        "stalls": {**stalls, "control": max(0, cycles - counters["busy"])},
+        "rest": max(0, counters["busy"] - counters["compute"] - sum(stalls.values())),
+    }
+
+
+def _buffer(program: Program, config: SocConfig) -> dict[str, Any]:
+    names = {"nbytes": "bytes"}
+    return {
+        "bytes": config.engine.act_buffer_bytes,
+        "tensors": [
+            {names.get(name, name): value for name, value in dataclasses.asdict(placement).items()}
+            for placement in program.placements
+        ],
+    }
+
+
+def _timeline(result: RunResult) -> dict[str, Any] | None:
+    """Of the last inference."""
+    inference = result.inferences[-1]
+    if inference.timeline is None:
+        return None
+    return {
+        "sample": len(result.inferences) - 1,
+        "cycles": inference.cycles,
+        **dataclasses.asdict(inference.timeline),
     }
 
 
@@ -70,9 +86,9 @@ def describe_run(
     Returns
     -------
     dict
-        ``layers`` holds one entry per layer. Cycles are those of the median inference; of a layer, the entry is that of
-        an inference in which it took its median. ``stalls`` are clock cycles, ``control`` those in which the engine had
-        no job.
+        What ``docs/report.md`` describes and ``schema.json`` demands. Cycles are those of the median inference; of a
+        layer, the entry is that of an inference in which it took its median, whose ``compute``, ``stalls`` and ``rest``
+        add up to its ``cycles``.
     """
     inferences = result.inferences
     cycles = median_low(inference.cycles for inference in inferences)
@@ -83,11 +99,13 @@ def describe_run(
     macs = sum(layer.macs for layer in program.layers)
     return {
         "format": FORMAT,
+        "cimarron": version("cimarron"),
         "model": program.name,
         "model_hash": program.model_hash,
         "profile": program.profile,
         "config": dataclasses.asdict(config),
         "config_hash": f"{config.engine.hash:08x}",
+        "port_bytes": config.engine.port_bytes,
         "samples": len(inferences),
         "tensors_compared": tensors,
         "mismatches": len(mismatches),
@@ -105,4 +123,6 @@ def describe_run(
         "simulation_cpu_seconds": round(result.cpu_seconds, 6),
         "simulated_cycles_per_second": round(result.cycles_per_second, 1),
         "layers": layers,
+        "buffer": _buffer(program, config),
+        "timeline": _timeline(result),
     }

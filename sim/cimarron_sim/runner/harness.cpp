@@ -4,9 +4,11 @@
 //
 // REQUEST is a file of little-endian 32-bit words (see `Request`) followed by the dumps, the firmware, the program image
 // and the inputs. Every result is one line of JSON on standard output, written at once: `boot`, `load`, then for each
-// sample `start`, one `job` per retired job or finished CPU step and `done`, and at last `end`. A line `timeout` ends the run early. Memories
-// are loaded and read through the back door: no simulated cycle is spent on that.
+// sample `start`, one `job` per retired job or finished CPU step and `done`, which for the last sample holds the
+// timeline, and at last `end`. A line `timeout` ends the run early. Memories are loaded and read through the back door:
+// no simulated cycle is spent on that.
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -119,6 +121,91 @@ private:
     uint8_t byte = 0;
 };
 
+// What the engine and its memory port did in every cycle, as runs: a letter and for how many cycles, `i4w20c8`. Kept in
+// windows whose width starts at one cycle and doubles whenever there are too many, so that a run of any length takes the
+// same memory. Within a window the letters are sorted: how many cycles each has stays exact, their order does not.
+class Timeline {
+public:
+    enum Phase : uint32_t { IDLE, FILL, COMPUTE, INPUT, WEIGHTS, OUTPUT, PHASES };
+
+    void step(Phase phase, bool beat) {
+        ++current.cycles[phase];
+        current.beats += beat;
+        if (++filled == width) close();
+    }
+
+    void print() {
+        if (filled) close();
+        std::printf("{\"resolution\": %u, \"phases\": \"", width);
+        Run run;
+        uint32_t last = IDLE;
+        for (const Window& window : windows) {
+            // The phase in which the window before ended comes first: one run for both.
+            for (uint32_t i = 0, first = last; i < PHASES; ++i) {
+                const uint32_t phase = (first + i) % PHASES;
+                if (window.cycles[phase]) last = phase;
+                run.extend("ifcawo"[phase], window.cycles[phase]);
+            }
+        }
+        run.end();
+        std::printf("\", \"port\": \"");
+        for (const Window& window : windows) {
+            uint32_t cycles = 0;
+            for (const uint32_t part : window.cycles) cycles += part;
+            const bool beats_first = run.letter == 'b';
+            if (beats_first) run.extend('b', window.beats);
+            run.extend('i', cycles - window.beats);
+            if (!beats_first) run.extend('b', window.beats);
+        }
+        run.end();
+        std::printf("\"}");
+    }
+
+private:
+    static constexpr size_t WINDOWS = 1 << 14;
+
+    struct Window {
+        std::array<uint32_t, PHASES> cycles{};
+        uint32_t beats = 0;
+    };
+
+    // The run at hand; printed when another begins.
+    struct Run {
+        char letter = 0;
+        unsigned long long cycles = 0;
+
+        void extend(char next, uint32_t more) {
+            if (!more) return;
+            if (next != letter) end();
+            letter = next;
+            cycles += more;
+        }
+
+        void end() {
+            if (cycles) std::printf("%c%llu", letter, cycles);
+            *this = {};
+        }
+    };
+
+    void close() {
+        windows.push_back(current);
+        current = {};
+        filled = 0;
+        if (windows.size() < WINDOWS) return;
+        for (size_t i = 0; i < WINDOWS / 2; ++i) {
+            const Window a = windows[2 * i], b = windows[2 * i + 1];
+            for (uint32_t phase = 0; phase < PHASES; ++phase) windows[i].cycles[phase] = a.cycles[phase] + b.cycles[phase];
+            windows[i].beats = a.beats + b.beats;
+        }
+        windows.resize(WINDOWS / 2);
+        width *= 2;
+    }
+
+    std::vector<Window> windows;
+    Window current;
+    uint32_t width = 1, filled = 0;
+};
+
 class System {
 public:
     System(const Request& request, std::vector<Dump> dumps, const char* trace_path)
@@ -189,10 +276,21 @@ public:
 #endif
         sample = index;
         job = 0;
-        busy = top.busy;
+        seen = read_counters();
+        first_busy = NEVER;
+        idle_since = cycles;
+        if (sample + 1 == request.samples) timeline.emplace();
         std::printf("{\"kind\": \"start\", \"sample\": %u, \"cycle\": %llu, ", sample, count());
         print_counters();
         std::printf("}\n");
+    }
+
+    void print_timeline() {
+        if (timeline) {
+            std::printf(", \"timeline\": ");
+            timeline->print();
+        }
+        timeline.reset();
     }
 
     // Lets the chip finish what it is printing: until the line has been idle for the time of two characters.
@@ -208,6 +306,10 @@ public:
     const std::string& uart_text() const { return uart.text; }
 
 private:
+    struct Counters {
+        uint32_t busy, compute, stall_input, stall_weights, stall_output;
+    };
+
     // One clock cycle; true if the firmware announced something in it.
     bool cycle() {
         top.clk = 0;
@@ -216,15 +318,40 @@ private:
         const bool announced = top.event_valid;
         top_event = top.event_word;
         uart.step(top.uart_tx);
-        // A clear between jobs restarts the counters, and with them the differences.
-        if (top.busy < busy) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
-        busy = top.busy;
         if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
+        const bool beat = top.beat;
         top.clk = 1;
         top.eval();
         record();
+        const Timeline::Phase phase = what_happened();
+        if (phase != Timeline::IDLE) {
+            if (first_busy == NEVER) first_busy = cycles;
+            idle_since = cycles + 1;
+        }
+        if (timeline) timeline->step(phase, beat);
         ++cycles;
         return announced;
+    }
+
+    Counters read_counters() const {
+        return {top.busy, top.compute, top.stall_input, top.stall_weights, top.stall_output};
+    }
+
+    // What the engine did in the cycle that the counters have just counted.
+    Timeline::Phase what_happened() {
+        const Counters before = seen;
+        seen = read_counters();
+        if (seen.busy == before.busy) return Timeline::IDLE;
+        if (seen.busy < before.busy) {
+            // A clear between jobs restarts the counters, and with them the differences.
+            std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
+            return Timeline::IDLE;
+        }
+        if (seen.compute != before.compute) return Timeline::COMPUTE;
+        if (seen.stall_weights != before.stall_weights) return Timeline::WEIGHTS;
+        if (seen.stall_input != before.stall_input) return Timeline::INPUT;
+        if (seen.stall_output != before.stall_output) return Timeline::OUTPUT;
+        return Timeline::FILL;
     }
 
     void record() {
@@ -241,7 +368,11 @@ private:
     }
 
     void print_job() {
-        std::printf("{\"kind\": \"job\", \"sample\": %u, \"job\": %u, \"cycle\": %llu, ", sample, job, count());
+        // A job begins with the engine's first busy cycle behind the one before, a step when the engine came to rest.
+        const uint64_t begin = !top.retired ? idle_since : first_busy == NEVER ? cycles : first_busy;
+        first_busy = NEVER;
+        std::printf("{\"kind\": \"job\", \"sample\": %u, \"job\": %u, \"on\": \"%s\", \"begin\": %llu, \"cycle\": %llu, ",
+                    sample, job, top.retired ? "engine" : "cpu", static_cast<unsigned long long>(begin), count());
         print_counters();
         std::printf(", \"dump\": \"");
         for (const Dump& dump : dumps) {
@@ -261,7 +392,11 @@ private:
     uint64_t ram_bytes = 0;
     uint64_t cycles = 0;
     uint32_t top_event = 0;
-    uint32_t busy = 0;
+    Counters seen{};
+    static constexpr uint64_t NEVER = ~uint64_t{0};
+    uint64_t first_busy = NEVER;  // since the last job or step ended
+    uint64_t idle_since = 0;
+    std::optional<Timeline> timeline;
     uint32_t sample = 0;
     uint32_t job = 0;
     const char* const trace_path;
@@ -310,7 +445,9 @@ void run(System& system, const Request& request, const char* image, const char* 
                     static_cast<unsigned long long>(system.mailbox(MAILBOX_CYCLES_HIGH)) << 32 |
                         system.mailbox(MAILBOX_CYCLES_LOW));
         system.print_memory(PROGRAM_OFFSET + request.output_offset, request.output_bytes);
-        std::printf("\"}\n");
+        std::printf("\"");
+        system.print_timeline();
+        std::printf("}\n");
     }
 }
 

@@ -1,5 +1,6 @@
 """Inferences on the simulated system, and what they cost."""
 
+import bisect
 import dataclasses
 import itertools
 import json
@@ -22,6 +23,7 @@ from cimarron.isa import EngineError, RunStatus
 
 from ..firmware import load as load_firmware
 from .soc import build_simulator
+from .timeline import Span, Timeline
 
 if TYPE_CHECKING:
     from ..compiler.program import Program
@@ -72,6 +74,8 @@ class LayerRun:
     name : str
     tensor : str
         Name of its output tensor.
+    on : str
+        ``engine`` or ``cpu``: where it ended.
     cycles : int
         Clock cycles from the end of the previous layer (or the host's command) to the end of this one.
     counters : Counters
@@ -82,6 +86,7 @@ class LayerRun:
 
     name: str
     tensor: str
+    on: str
     cycles: int
     counters: Counters
     output: np.ndarray
@@ -100,12 +105,15 @@ class Inference:
         Clock cycles from the host's command to the firmware's answer, counted outside the chip.
     firmware_cycles : int
         Clock cycles the firmware measured itself.
+    timeline : Timeline or None
+        Only of the last inference of each process.
     """
 
     output: np.ndarray
     layers: tuple[LayerRun, ...]
     cycles: int
     firmware_cycles: int
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -348,7 +356,7 @@ class Simulation:
 
     def _inferences(self, program: "Program", lines: Sequence[dict[str, Any]]) -> Iterator[Inference]:
         """Put the lines of one process together."""
-        jobs: dict[int, tuple[int, Counters, str]] = {}
+        jobs: dict[int, tuple[dict[str, Any], Counters]] = {}
         origin = (0, Counters())
         total = Counters()
         base = Counters()
@@ -369,7 +377,7 @@ class Simulation:
                     base = Counters()
                 case "job":
                     total = _counters(line) - base
-                    jobs[line["job"]] = (line["cycle"], total, line["dump"])
+                    jobs[line["job"]] = (line, total)
                 case "done":
                     layers = tuple(self._layers(program, jobs, origin))
                     output = program.output.array(bytes.fromhex(line["output"]))
@@ -378,23 +386,41 @@ class Simulation:
                         layers=layers,
                         cycles=line["cycle"] - origin[0],
                         firmware_cycles=line["firmware_cycles"],
+                        timeline=self._timeline(program, line, [job for job, _ in jobs.values()], origin[0]),
                     )
 
     @staticmethod
+    def _timeline(
+        program: "Program", done: dict[str, Any], jobs: Sequence[dict[str, Any]], origin: int
+    ) -> Timeline | None:
+        """What the harness recorded, with cycles counted from the host's command."""
+        if "timeline" not in done:
+            return None
+        last_jobs = [layer.last_job for layer in program.layers]
+        spans: list[Span] = []
+        for line in jobs:
+            # A step that follows another finds the engine at rest.
+            begin = max(line["begin"] - origin, spans[-1].end if spans else 0)
+            layer = bisect.bisect_left(last_jobs, line["job"])
+            spans.append(Span(layer=layer, on=line["on"], begin=begin, end=line["cycle"] - origin))
+        return Timeline(**done["timeline"], spans=tuple(spans))
+
+    @staticmethod
     def _layers(
-        program: "Program", jobs: dict[int, tuple[int, Counters, str]], origin: tuple[int, Counters]
+        program: "Program", jobs: dict[int, tuple[dict[str, Any], Counters]], origin: tuple[int, Counters]
     ) -> Iterator[LayerRun]:
         """Differences from layer to layer."""
         before = origin
         for layer in program.layers:
             if layer.last_job not in jobs:
                 raise SimulationError(f"job {layer.last_job} of layer {layer.name!r} never retired")
-            cycle, counters, dump = jobs[layer.last_job]
+            line, counters = jobs[layer.last_job]
             yield LayerRun(
                 name=layer.name,
                 tensor=layer.output.tensor,
-                cycles=cycle - before[0],
+                on=line["on"],
+                cycles=line["cycle"] - before[0],
                 counters=counters - before[1],
-                output=layer.output.array(bytes.fromhex(dump)),
+                output=layer.output.array(bytes.fromhex(line["dump"])),
             )
-            before = (cycle, counters)
+            before = (line["cycle"], counters)
