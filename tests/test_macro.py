@@ -11,7 +11,7 @@ import pytest
 from amaranth.sim import Simulator
 from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
-from cimarron.macro.ports import OperationLayout, WriteLayout
+from cimarron.macro.ports import Operation, OperationLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
@@ -65,8 +65,8 @@ class Session:
         Payloads that wait to be transferred.
     cycles : int
         Cycles so far.
-    written, taken, answered, planes, dropped : list of int
-        Cycles of the transfers on each stream, of the planes and of the write errors.
+    written, taken, answered, planes, dropped, matched : list of int
+        Cycles of the transfers on each stream, of the planes, of the write errors and of the best matches.
     """
 
     def __init__(self, ctx, dut: Macro, seed: int, stall: float):
@@ -79,6 +79,7 @@ class Session:
         self.operations: deque[int] = deque()
         self.cycles = 0
         self.written, self.taken, self.answered, self.planes, self.dropped = [], [], [], [], []
+        self.matched: list[int] = []
 
     def _go(self) -> bool:
         return self.random.random() >= self.stall
@@ -111,6 +112,9 @@ class Session:
         if ctx.get(dut.o_stream.valid) and ctx.get(dut.o_stream.ready):
             self.scoreboard.result(ctx.get(dut.o_stream.payload.as_value()))
             self.answered.append(now)
+        if dut.config.best_match and ctx.get(dut.best.valid):
+            self.scoreboard.best(ctx.get(dut.best.index), ctx.get(dut.best.distance))
+            self.matched.append(now)
         self.cycles += 1
         await ctx.tick()
 
@@ -120,7 +124,7 @@ class Session:
     async def drain(self, limit: int = 20_000) -> None:
         """Cycles until nothing waits and every operation is answered."""
         end = self.cycles + limit
-        while self.writes or self.operations or self.scoreboard.expected:
+        while self.writes or self.operations or self.scoreboard.expected or self.scoreboard.expected_best:
             assert self.cycles < end, f"{len(self.scoreboard.expected)} results missing after {limit} cycles"
             await self.cycle()
 
@@ -129,9 +133,9 @@ class Session:
         for row, values in enumerate(weights):
             self.writes.append(row_payload(self.dut.config, weight_set, row, bits, signed, values))
 
-    def operate(self, weight_set: int, x, bits: int, signed: bool) -> None:
+    def operate(self, weight_set: int, x, bits: int, signed: bool, operation: int = Operation.MAC) -> None:
         """Queue an operation."""
-        self.operations.append(operation_payload(self.dut.config, weight_set, x, bits, signed))
+        self.operations.append(operation_payload(self.dut.config, weight_set, x, bits, signed, operation))
 
 
 def simulate(

@@ -69,6 +69,14 @@ class MacroConfig:
         Whether planes that contribute nothing are left out, at the price of a shifter per accumulator.
     pipeline : int
         Registers inside the adder trees, 0 to 4: each shortens the path through them and is a cycle of latency.
+    bitwise : bool
+        Whether there are AND, XOR and XNOR with a count of ones, at the price of counters beside the accumulators.
+    best_match : bool
+        Whether the word nearest to the input of an XOR is found; needs ``bitwise``.
+    carryless : bool
+        Whether there are products over GF(2), at the price of parity trees if cells are wider than a bit.
+    transposed : bool
+        Whether there are products with the transposed weights, at the price of one adder tree across the columns.
     adder : str
         Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
     target : str
@@ -85,6 +93,10 @@ class MacroConfig:
     row_groups: int = 1
     plane_skipping: bool = False
     pipeline: int = 0
+    bitwise: bool = False
+    best_match: bool = False
+    carryless: bool = False
+    transposed: bool = False
     adder: str = "auto"
     target: str = "asic"
 
@@ -103,6 +115,12 @@ class MacroConfig:
             raise ConfigError(
                 f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
                 f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
+            )
+        for name in ("bitwise", "best_match", "carryless", "transposed"):
+            _check_bool("macro", name, getattr(self, name))
+        if self.best_match and not self.bitwise:
+            raise ConfigError(
+                "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True"
             )
         self._check_dial()
 
@@ -175,6 +193,41 @@ class MacroConfig:
         """Cycles for which an operation of ``act_bits`` occupies the array; the most, if planes are skipped."""
         return -(-act_bits // self.planes_per_cycle) * self.row_groups
 
+    def transposed_cycles(self, act_bits: int) -> int:
+        """Cycles for which a product with the transposed weights occupies the array: it reads row after row."""
+        return -(-act_bits // self.planes_per_cycle) * self.rows
+
+    @property
+    def beyond_mac(self) -> bool:
+        """Whether there is any operation but the multiply-accumulate, so that operations must say what they are."""
+        return self.bitwise or self.carryless or self.transposed
+
+    @property
+    def vector_words(self) -> int:
+        """Numbers in an input vector: one per row, or as many as outputs if that is more and they can be inputs."""
+        return max(self.rows, self.words) if self.transposed else self.rows
+
+    @property
+    def result_words(self) -> int:
+        """Numbers in a result: one per column, or as many as rows if that is more and they can be outputs."""
+        return max(self.rows, self.words) if self.transposed else self.words
+
+    @property
+    def distance_bits(self) -> int:
+        """Bits of a number of ones among the bits of a word in all rows: 0 to ``rows * max_weight_bits``.
+
+        It fits a result, since ``max_weight_bits`` is not above ``2**max_weight_bits - 1``.
+        """
+        return (self.rows * self.max_weight_bits).bit_length()
+
+    @property
+    def carryless_bits(self) -> int:
+        """Bits of a carry-less product: ``max_act_bits + max_weight_bits - 1``; sums over GF(2) are not longer.
+
+        It fits a result: the largest factors in two rows add up to no less than ``2**carryless_bits``.
+        """
+        return self.max_act_bits + self.max_weight_bits - 1
+
     @property
     def count_bits(self) -> int:
         """Bits of the number of ones in a plane of one row group: 0 to ``group_rows``."""
@@ -209,13 +262,17 @@ class MacroConfig:
 
     @property
     def result_bits(self) -> int:
-        """Bits of a signed result at ``max_weight_bits``: never wraps (see `result_bits_for`)."""
-        return self.result_bits_for(self.max_weight_bits)
+        """Bits of a signed result at ``max_weight_bits``: never wraps (see `result_bits_for`).
+
+        Products with the transposed weights add as many terms as there are outputs, which may be more than rows.
+        """
+        terms = max(self.rows, self.groups) if self.transposed else self.rows
+        return (terms * (2**self.max_act_bits - 1) * (2**self.max_weight_bits - 1)).bit_length() + 1
 
     @property
     def input_sum_bits(self) -> int:
-        """Bits of the signed sum of the inputs: magnitude at most ``rows * (2**max_act_bits - 1)``."""
-        return (self.rows * (2**self.max_act_bits - 1)).bit_length() + 1
+        """Bits of the signed sum of the inputs: magnitude at most ``vector_words * (2**max_act_bits - 1)``."""
+        return (self.vector_words * (2**self.max_act_bits - 1)).bit_length() + 1
 
     def outputs(self, weight_bits: int) -> int:
         """Outputs of one operation with weights of ``weight_bits``."""

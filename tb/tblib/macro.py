@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from amaranth.lib import data
 from cimarron.config import MacroConfig
-from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
+from cimarron.macro.ports import Operation, OperationLayout, ResultLayout, WriteLayout
+from cimarron_sim.reference.bitwise import best_match, bit_counts
+from cimarron_sim.reference.carryless import carryless_products
 from cimarron_sim.reference.macro import dot_products
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ __all__ = [
     "Result",
     "occupied_cycles",
     "operation_payload",
+    "operations_of",
     "pack_row",
     "random_integers",
     "row_payload",
@@ -69,16 +72,34 @@ def row_payload(
     return WriteLayout(config).const(fields).as_bits()
 
 
+def operations_of(config: MacroConfig) -> list[Operation]:
+    """What a macro can do."""
+    operations = [Operation.MAC]
+    operations += [Operation.AND, Operation.XOR, Operation.XNOR] if config.bitwise else []
+    operations += [Operation.CARRYLESS] if config.carryless else []
+    operations += [Operation.TRANSPOSED] if config.transposed else []
+    return operations
+
+
 def operation_payload(
-    config: MacroConfig, weight_set: int, x: Sequence[int] | NDArray[np.int64], bits: int, signed: bool
+    config: MacroConfig,
+    weight_set: int,
+    x: Sequence[int] | NDArray[np.int64],
+    bits: int,
+    signed: bool,
+    operation: int = Operation.MAC,
 ) -> int:
     """Payload of `OperationLayout`: a vector of integers."""
     mask = (1 << config.max_act_bits) - 1
     fields = {"x": [int(value) & mask for value in x], "bits": bits, "signed": signed, "set": weight_set}
+    if config.beyond_mac:
+        fields["operation"] = int(operation)
     return OperationLayout(config).const(fields).as_bits()
 
 
-def occupied_cycles(config: MacroConfig, x: NDArray[np.int64], bits: int, signed: bool) -> int:
+def occupied_cycles(
+    config: MacroConfig, x: NDArray[np.int64], bits: int, signed: bool, operation: Operation = Operation.MAC
+) -> int:
     """Cycles of an operation, from the meaning of the numbers instead of from their planes.
 
     Parameters
@@ -88,12 +109,18 @@ def occupied_cycles(config: MacroConfig, x: NDArray[np.int64], bits: int, signed
         Activations, in the range of the format.
     bits, signed : int, bool
         The format.
+    operation : Operation
     """
     step = config.planes_per_cycle
-    if not config.plane_skipping:
+    if operation is Operation.TRANSPOSED:
+        return math.ceil(bits / step) * config.rows
+    if operation is not Operation.MAC:
+        # Strings of bits have no sign.
+        x, signed = x[: config.rows] & (1 << bits) - 1, False
+    if not config.plane_skipping or operation in (Operation.XOR, Operation.XNOR):
         return math.ceil(bits / step) * config.row_groups
     cycles = 0
-    for block in np.split(x, config.row_groups):
+    for block in np.split(x[: config.rows], config.row_groups):
         # n groups of planes reach from -2**(n * step - 1) to 2**(n * step - 1) - 1 in two's complement.
         groups = next(
             n
@@ -106,11 +133,12 @@ def occupied_cycles(config: MacroConfig, x: NDArray[np.int64], bits: int, signed
 
 @dataclass(frozen=True)
 class Result:
-    """One result: dot products without the places that fusion leaves empty."""
+    """One result, and the index and the distance of the nearest word if there is such."""
 
     y: tuple[int, ...]
     input_sum: int
     error: bool
+    best: tuple[int, int] | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -160,20 +188,41 @@ class MacroModel:
         config = self.config
         operation = unpack_fields(OperationLayout(config), payload)
         bits, weight_set = operation["bits"], operation["set"]
-        if not 1 <= bits <= config.max_act_bits or weight_set >= config.weight_sets:
-            return Result((0,) * config.words, 0, True)
-        raw = _elements(operation["x"], config.max_act_bits, config.rows, False)
-        x = np.array([_signed(value & (1 << bits) - 1, bits, bool(operation["signed"])) for value in raw])
+        code = operation.get("operation", Operation.MAC)
+        if (
+            not 1 <= bits <= config.max_act_bits
+            or weight_set >= config.weight_sets
+            or code not in operations_of(config)
+        ):
+            return Result((0,) * config.result_words, 0, True)
+        code = Operation(code)
+        is_signed = bool(operation["signed"]) and code in (Operation.MAC, Operation.TRANSPOSED)
+        raw = _elements(operation["x"], config.max_act_bits, config.vector_words, False)
+        x = np.array([_signed(value & (1 << bits) - 1, bits, is_signed) for value in raw])
         weights = self.sets[weight_set]
         outputs = config.outputs(weights.bits)
+        x = x[: outputs if code is Operation.TRANSPOSED else config.rows]
         matrix = np.zeros((config.rows, outputs), np.int64)
-        for row in np.flatnonzero(x).tolist():
+        needed = (
+            np.flatnonzero(x) if code in (Operation.MAC, Operation.AND, Operation.CARRYLESS) else range(config.rows)
+        )
+        for row in map(int, needed):
             if row not in weights.rows:
-                raise ValueError(f"row {row} of set {weight_set} meets {x[row]}, but was never written in this format")
+                raise ValueError(f"{code.name} needs row {row} of set {weight_set}, never written in this format")
             matrix[row] = weights.rows[row]
-        y = np.zeros(config.words, np.int64)
-        y[:: config.words // outputs] = dot_products(x, matrix)
-        return Result(tuple(y.tolist()), int(x.sum()), False)
+        y = np.zeros(config.result_words, np.int64)
+        if code is Operation.TRANSPOSED:
+            y[: config.rows] = dot_products(x, matrix.T)
+            return Result(tuple(y.tolist()), int(x.sum()), False)
+        if code is Operation.MAC:
+            results = dot_products(x, matrix)
+        elif code is Operation.CARRYLESS:
+            results = carryless_products(x, matrix & (1 << weights.bits) - 1)
+        else:
+            results = bit_counts(code.name.lower(), x, matrix, min(bits, weights.bits))
+        y[: config.words : config.words // outputs] = results
+        best = best_match(results) if config.best_match and code is Operation.XOR else None
+        return Result(tuple(y.tolist()), int(x.sum()), False, best)
 
 
 class MacroScoreboard:
@@ -183,6 +232,7 @@ class MacroScoreboard:
         self.config = config
         self.model = MacroModel(config)
         self.expected: deque[Result] = deque()
+        self.expected_best: deque[tuple[int, int]] = deque()
         self.compared = 0
 
     def operation(self, payload: int) -> None:
@@ -199,13 +249,27 @@ class MacroScoreboard:
         """
         config = self.config
         got = unpack_fields(ResultLayout(config), payload)
-        y = _elements(got["y"], config.result_bits, config.words, True)
+        y = _elements(got["y"], config.result_bits, config.result_words, True)
         input_sum = _signed(got["input_sum"], config.input_sum_bits, True)
         result = Result(tuple(y), input_sum, bool(got["error"]))
         assert self.expected, f"result {self.compared} came without an operation: {result}"
         want = self.expected.popleft()
         assert result == want, f"result {self.compared}:\n  expected {want}\n  got      {result}"
         self.compared += 1
+        if want.best is not None:
+            self.expected_best.append(want.best)
+
+    def best(self, index: int, distance: int) -> None:
+        """A best match was announced.
+
+        Raises
+        ------
+        AssertionError
+            If it differs from that of the oldest result that still wants one, or none does.
+        """
+        assert self.expected_best, f"best match {index} at {distance} came without a result"
+        want = self.expected_best.popleft()
+        assert (index, distance) == want, f"best match: expected {want}, got {(index, distance)}"
 
     def finish(self, operations: int) -> None:
         """Every one of ``operations`` must have been answered.
@@ -216,4 +280,5 @@ class MacroScoreboard:
             If results are missing.
         """
         assert not self.expected, f"{len(self.expected)} results are missing"
+        assert not self.expected_best, f"{len(self.expected_best)} best matches are missing"
         assert self.compared == operations, f"{self.compared} results were compared, not {operations}"

@@ -32,6 +32,11 @@ class BitCellArray(wiring.Component):
         The rows that multiply.
     x : In(group_rows * planes_per_cycle)
         Bit planes side by side, one bit per row of the row group.
+    x_bar : In(group_rows * planes_per_cycle)
+        As ``x``, for the complements of the cells; only if there are bitwise operations.
+    bits : In(cell_bits * planes_per_cycle)
+        The bits of a cell that meet plane p, at ``p * cell_bits``; the others give 0. Only if there are bitwise
+        operations, which need it where cells have several bits.
     products : Out(group_rows * planes_per_cycle * row_bits)
         Row after row, 0 where ``x`` is 0: bit k of column j times plane p at
         ``(k * planes_per_cycle + p) * words + j`` of a row.
@@ -39,6 +44,8 @@ class BitCellArray(wiring.Component):
 
     def __init__(self, config: MacroConfig):
         self.config = config
+        lines = config.group_rows * config.planes_per_cycle
+        bitwise = {"x_bar": In(lines), "bits": In(config.cell_bits * config.planes_per_cycle)}
         super().__init__(
             {
                 "enable": In(config.weight_sets),
@@ -46,8 +53,9 @@ class BitCellArray(wiring.Component):
                 "data": In(config.row_bits),
                 "set": In(OperationLayout(config)["set"].shape),
                 "row_group": In(range(max(2, config.row_groups))),
-                "x": In(config.group_rows * config.planes_per_cycle),
-                "products": Out(config.group_rows * config.planes_per_cycle * config.row_bits),
+                "x": In(lines),
+                **(bitwise if config.bitwise else {}),
+                "products": Out(lines * config.row_bits),
             }
         )
 
@@ -58,6 +66,19 @@ class BitCellArray(wiring.Component):
             pairs = [stored[i : i + 2] for i in range(0, len(stored), 2)]
             stored = [Mux(bit, pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
         return stored[0]
+
+    def _lines(self, m: Module, lines: Value, name: str) -> list[Value]:
+        """What the cells of each row meet, plane by plane within a row."""
+        config = self.config
+        if not config.bitwise:
+            return [line.replicate(config.row_bits) for line in lines]
+        enabled = []
+        for index in range(len(lines)):
+            bits = self.bits.word_select(index // config.group_rows, config.cell_bits)
+            line = Signal(config.cell_bits, name=f"{name}_{index}")
+            m.d.comb += line.eq(lines[index].replicate(config.cell_bits) & bits)
+            enabled.append(Cat(bit.replicate(config.words) for bit in line))
+        return enabled
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -74,13 +95,19 @@ class BitCellArray(wiring.Component):
             rows.append(self._selected(stored, self.set))
         # Named once: an expression is written out, and simulated, for each use of it.
         products = []
+        lines = self._lines(m, self.x, "line")
+        lines_bar = self._lines(m, self.x_bar, "line_bar") if config.bitwise else []
         for row in range(config.group_rows):
             cells = Signal(config.row_bits, name=f"cells_{row}")
             m.d.comb += cells.eq(self._selected(rows[row :: config.group_rows], self.row_group))
             planes = []
-            for index, x in enumerate(self.x[row :: config.group_rows]):
+            for index in range(config.planes_per_cycle):
                 plane = Signal(config.row_bits, name=f"plane_{index}_row_{row}")
-                m.d.comb += plane.eq(x.replicate(config.row_bits) & cells)
+                line = index * config.group_rows + row
+                product = lines[line] & cells
+                if config.bitwise:
+                    product |= lines_bar[line] & ~cells
+                m.d.comb += plane.eq(product)
                 planes.append(plane)
             products += [plane.word_select(k, config.words) for k in range(config.cell_bits) for plane in planes]
         m.d.comb += self.products.eq(Cat(products))

@@ -1,11 +1,15 @@
 """Columns that fuse into wider weights."""
 
-from amaranth.hdl import Module, Mux, Value, signed
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Module, Mux, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ..config import MacroConfig
-from .ports import WriteLayout
+from .bit_counter import BitCounter
+from .carryless_group import CarrylessGroup
+from .ports import OPERATION_BITS, Operation, WriteLayout
 from .shift_accumulator import ShiftAccumulator
 
 __all__ = ["ColumnGroup"]
@@ -18,6 +22,8 @@ class ColumnGroup(wiring.Component):
     with ``count`` ones has ``count * 2**(cell_bits - 1)`` too much there, which is taken off before accumulation. Every
     column accumulates on its own. At the end neighbours fuse in pairs, then pairs of pairs, as far as the weight width
     goes: ``low + high * 2**(bits of low)``. The sum lies in the lower column's place, the upper's becomes 0.
+
+    Bitwise and carry-less operations count and multiply beside the accumulators, with the same latency.
 
     Parameters
     ----------
@@ -40,6 +46,12 @@ class ColumnGroup(wiring.Component):
     width : In(range(len(weight_widths)))
         Index of the weight width to fuse to.
     y : Out(signed(result_bits)).array(group_words)
+    operation : In(OPERATION_BITS)
+        What was accumulated; only if there are bitwise or carry-less operations.
+    used, bit_place, sums_width : In
+        As ``used``, ``place`` and ``sums_width`` in `BitCounter`; only if there are bitwise operations.
+    parities : In(cell_bits).array(planes_per_cycle, group_words)
+        As in `CarrylessGroup`; only if there are carry-less operations.
     """
 
     #: Cycles from the sums of the last plane to ``y``: into the accumulator, then out through fusion.
@@ -47,6 +59,16 @@ class ColumnGroup(wiring.Component):
 
     def __init__(self, config: MacroConfig):
         self.config = config
+        width = WriteLayout(config)["width"].shape
+        beside: dict[str, Member] = {}
+        if config.bitwise or config.carryless:
+            beside["operation"] = In(OPERATION_BITS)
+        if config.bitwise:
+            beside["used"] = In(config.planes_per_cycle)
+            beside["bit_place"] = In(range(max(2, config.plane_groups)))
+            beside["sums_width"] = In(width)
+        if config.carryless:
+            beside["parities"] = In(config.cell_bits).array(config.planes_per_cycle, config.group_words)
         super().__init__(
             {
                 "step": In(1),
@@ -58,8 +80,9 @@ class ColumnGroup(wiring.Component):
                 "count": In(config.count_bits).array(config.planes_per_cycle),
                 "tops": In(config.group_words),
                 "capture": In(1),
-                "width": In(WriteLayout(config)["width"].shape),
+                "width": In(width),
                 "y": Out(signed(config.result_bits)).array(config.group_words),
+                **beside,
             }
         )
 
@@ -97,6 +120,44 @@ class ColumnGroup(wiring.Component):
                 accumulator.place.eq(self.place),
             ]
             totals.append(accumulator.acc)
+        results = self._fused(totals)
+        if config.bitwise:
+            counts = self._counts(m)
+            bitwise = Cat(self.operation == code for code in (Operation.AND, Operation.XOR, Operation.XNOR)).any()
+            results = [Mux(bitwise, count, y) for count, y in zip(counts, results, strict=True)]
+        if config.carryless:
+            products = self._carryless_products(m)
+            carryless = self.operation == Operation.CARRYLESS
+            results = [Mux(carryless, product, y) for product, y in zip(products, results, strict=True)]
         with m.If(self.capture):
-            m.d.sync += [y.eq(total) for y, total in zip(self.y, self._fused(totals), strict=True)]
+            m.d.sync += [y.eq(result) for y, result in zip(self.y, results, strict=True)]
         return m
+
+    def _counts(self, m: Module) -> Iterable[Value]:
+        m.submodules.counter = counter = BitCounter(self.config)
+        m.d.comb += [
+            counter.step.eq(self.step),
+            counter.first.eq(self.first),
+            counter.place.eq(self.bit_place),
+            counter.used.eq(self.used),
+            counter.sums_width.eq(self.sums_width),
+            counter.width.eq(self.width),
+        ]
+        for planes, sums in zip(counter.sums, self.sums, strict=True):
+            m.d.comb += [i.eq(o) for i, o in zip(planes, sums, strict=True)]
+        return counter.y
+
+    def _carryless_products(self, m: Module) -> Iterable[Value]:
+        m.submodules.carryless = carryless = CarrylessGroup(self.config)
+        m.d.comb += [
+            carryless.step.eq(self.step),
+            carryless.first.eq(self.first),
+            carryless.shift.eq(self.shift),
+            carryless.place.eq(self.place),
+            carryless.odd.eq(Cat(count[0] for count in self.count)),
+            carryless.tops.eq(self.tops),
+            carryless.width.eq(self.width),
+        ]
+        for planes, parities in zip(carryless.parities, self.parities, strict=True):
+            m.d.comb += [i.eq(o) for i, o in zip(planes, parities, strict=True)]
+        return carryless.y

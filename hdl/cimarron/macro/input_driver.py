@@ -5,9 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
-from .ports import OperationLayout
+from .ports import Operation, OperationLayout
 
-__all__ = ["InputDriver", "PlaneLayout"]
+__all__ = ["InputDriver", "PlaneLayout", "is_possible"]
 
 
 class PlaneLayout(data.StructLayout):
@@ -16,23 +16,36 @@ class PlaneLayout(data.StructLayout):
     ``x[p]`` holds plane p of the group, least significant first, and ``row_group`` says whose rows these are. The
     planes weigh ``2**(place * planes_per_cycle + p)``. ``shift`` marks the first row group of a place. ``first`` and
     ``last`` delimit an operation. In a ``negative`` group, the upper plane is the sign. ``error`` marks the only,
-    empty group of an operation that asked for a width or a set that does not exist.
+    empty group of an operation that asked for what does not exist. Beyond MAC, ``operation`` says what the group
+    is for. If there are bitwise operations, bit p of ``used`` says whether plane p is below the operation's ``bits``.
+    For the transposed weights, ``columns[p]`` is plane p of the activations, one bit per weight, while ``x`` selects a
+    row, which ``first`` and ``last`` delimit; the last row of an operation is ``final``, as is any other operation.
     """
 
     def __init__(self, config: MacroConfig):
-        super().__init__(
-            {
-                "x": data.ArrayLayout(config.group_rows, config.planes_per_cycle),
-                "row_group": range(max(2, config.row_groups)),
-                "place": range(max(2, config.plane_groups)),
-                "shift": 1,
-                "first": 1,
-                "last": 1,
-                "negative": 1,
-                "error": 1,
-                "set": OperationLayout(config)["set"].shape,
-            }
-        )
+        fields = {
+            "x": data.ArrayLayout(config.group_rows, config.planes_per_cycle),
+            "row_group": range(max(2, config.row_groups)),
+            "place": range(max(2, config.plane_groups)),
+            "shift": 1,
+            "first": 1,
+            "last": 1,
+            "negative": 1,
+            "error": 1,
+            "set": OperationLayout(config)["set"].shape,
+        }
+        if config.beyond_mac:
+            fields["operation"] = OperationLayout(config)["operation"].shape
+        if config.bitwise:
+            fields["used"] = config.planes_per_cycle
+        if config.transposed:
+            fields |= {"final": 1, "columns": data.ArrayLayout(config.words, config.planes_per_cycle)}
+        super().__init__(fields)
+
+
+def is_possible(config: MacroConfig, operation: data.View) -> Value:
+    """Whether the width and the set that an operation asks for exist."""
+    return (operation.bits != 0) & (operation.bits < config.max_act_bits + 1) & (operation.set < config.weight_sets)
 
 
 class InputDriver(wiring.Component):
@@ -46,6 +59,9 @@ class InputDriver(wiring.Component):
     With plane skipping, what contributes nothing is left out, row group by row group: planes without a one, and
     planes that only repeat the sign of a two's complement number, so that small negative numbers are as short as small
     positive ones. One cycle is left of an operation without any. An impossible operation is one cycle of zeros.
+
+    Signs matter to MAC alone; XOR and XNOR need planes without a one, too, because the weights may have some. Vectors
+    for the transposed weights are impossible here: `RowDriver` takes them.
 
     Parameters
     ----------
@@ -69,7 +85,16 @@ class InputDriver(wiring.Component):
             }
         )
 
-    def _extended(self, m: Module, places: int) -> list[Value]:
+    def _is(self, *codes: Operation) -> Value:
+        """Whether the incoming operation is one of these."""
+        return Cat(self.i_stream.payload.operation == code for code in codes).any()
+
+    def _signed(self) -> Value:
+        """Whether the incoming vector has signs that matter."""
+        operation = self.i_stream.payload
+        return operation.signed & self._is(Operation.MAC) if self.config.beyond_mac else operation.signed
+
+    def _extended(self, m: Module, places: int, is_signed: Value) -> list[Value]:
         """Bit planes of the incoming vector, sign or zero extended where anything looks at the extension."""
         config = self.config
         operation = self.i_stream.payload
@@ -78,7 +103,7 @@ class InputDriver(wiring.Component):
         if config.planes_per_cycle == 1 and not config.plane_skipping:
             return planes
         fill = Signal(config.rows)
-        with m.If(operation.signed), m.Switch(operation.bits):
+        with m.If(is_signed), m.Switch(operation.bits):
             for bits in range(1, config.max_act_bits + 1):
                 with m.Case(bits):
                     m.d.comb += fill.eq(planes[bits - 1])
@@ -95,15 +120,18 @@ class InputDriver(wiring.Component):
         load = Signal()
         advance = Signal()
         exists = Signal()
+        is_signed = self._signed()
+        possible = is_possible(config, operation)
+        if config.beyond_mac:
+            codes = [Operation.MAC]
+            codes += [Operation.AND, Operation.XOR, Operation.XNOR] if config.bitwise else []
+            codes += [Operation.CARRYLESS] if config.carryless else []
+            possible &= self._is(*codes)
         m.d.comb += [
             advance.eq(~self.o_stream.valid | self.o_stream.ready),
             self.i_stream.ready.eq(advance & (~self.o_stream.valid | plane.last)),
             load.eq(self.i_stream.valid & self.i_stream.ready),
-            exists.eq(
-                (operation.bits != 0)
-                & (operation.bits < config.max_act_bits + 1)
-                & (operation.set < config.weight_sets)
-            ),
+            exists.eq(possible),
         ]
 
         # Step s = place * groups + row group: its planes, whether it is needed, whether it holds the sign.
@@ -112,9 +140,9 @@ class InputDriver(wiring.Component):
         needed, negative = Signal(steps), Signal(steps)
         pending, source_pending = Signal(steps), Signal(steps)
         signs, source_signs = Signal(steps), Signal(steps)
-        extended = self._extended(m, config.max_act_bits)
+        extended = self._extended(m, config.max_act_bits, is_signed)
         top = extended[-1]
-        extended += [Mux(operation.signed, top, 0)] * (places * width - config.max_act_bits)
+        extended += [Mux(is_signed, top, 0)] * (places * width - config.max_act_bits)
         for place in range(places):
             for group in range(groups):
                 step = place * groups + group
@@ -131,21 +159,27 @@ class InputDriver(wiring.Component):
                     if place:
                         below = incoming[step - groups][width - 1]
                         repeats = ~(bits ^ below.replicate(width)).any()
-                        m.d.comb += above[place].eq(above[place + 1] | ~(operation.signed & repeats))
+                        m.d.comb += above[place].eq(above[place + 1] | ~(is_signed & repeats))
                     else:
                         m.d.comb += above[place].eq(1)
+                    counts = bits.any()
+                    if config.bitwise:
+                        counts |= self._is(Operation.XOR, Operation.XNOR) & (operation.bits > place * width)
                     m.d.comb += [
-                        needed[step].eq(above[place] & bits.any()),
-                        negative[step].eq(operation.signed & above[place] & ~above[place + 1]),
+                        needed[step].eq(above[place] & counts),
+                        negative[step].eq(is_signed & above[place] & ~above[place + 1]),
                     ]
         else:
             for place in range(places):
                 used = operation.bits > place * width
-                sign = operation.signed & used & (operation.bits < (place + 1) * width + 1)
+                sign = is_signed & used & (operation.bits < (place + 1) * width + 1)
                 for group in range(groups):
                     m.d.comb += [needed[place * groups + group].eq(used), negative[place * groups + group].eq(sign)]
 
+        act_bits, source_bits = Signal.like(operation.bits), Signal.like(operation.bits)
         m.d.comb += [source.eq(held), source_pending.eq(pending), source_signs.eq(signs)]
+        if config.bitwise:
+            m.d.comb += source_bits.eq(Mux(load, Mux(exists, operation.bits, 0), act_bits))
         with m.If(load):
             m.d.comb += [source.eq(incoming), source_pending.eq(1), source_signs.eq(0)]
             with m.If(exists):
@@ -165,6 +199,9 @@ class InputDriver(wiring.Component):
                         plane.shift.eq(step % groups == groups - 1),
                         plane.negative.eq(source_signs[step]),
                     ]
+                    if config.bitwise:
+                        place = step // groups * width
+                        m.d.sync += plane.used.eq(Cat(source_bits > place + p for p in range(width)))
         with m.If(advance):
             m.d.sync += [
                 self.o_stream.valid.eq(source_pending.any()),
@@ -180,4 +217,10 @@ class InputDriver(wiring.Component):
                 plane.error.eq(~exists),
                 plane.set.eq(operation.set),
             ]
+            if config.beyond_mac:
+                m.d.sync += plane.operation.eq(Mux(exists, operation.operation, Operation.MAC))
+            if config.bitwise:
+                m.d.sync += act_bits.eq(source_bits)
+            if config.transposed:
+                m.d.sync += plane.final.eq(1)
         return m

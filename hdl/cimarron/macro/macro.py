@@ -1,17 +1,25 @@
 """The compute-in-memory macro."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import MacroConfig
 from .array import BitCellArray
+from .best_match import BestMatch
 from .column_group import ColumnGroup
 from .format import FormatLayout, top_columns
-from .input_driver import InputDriver, PlaneLayout
+from .input_driver import InputDriver, PlaneLayout, is_possible
+from .parity_tree import ParityTree
 from .pipelined_tree import PipelinedTree
-from .ports import OperationLayout, ResultLayout, WriteLayout
+from .ports import OPERATION_BITS, BestLayout, Operation, OperationLayout, ResultLayout, WriteLayout
+from .row_driver import RowDriver
+from .row_product import RowProduct
 from .shift_accumulator import ShiftAccumulator
+from .word_lines import WordLines
 from .write_port import WritePort
 
 __all__ = ["Macro"]
@@ -22,7 +30,10 @@ class TagLayout(data.StructLayout):
 
     def __init__(self, config: MacroConfig):
         plane = PlaneLayout(config)
-        names = ("first", "last", "negative", "shift", "place", "error")
+        names = ["first", "last", "negative", "shift", "place", "error"]
+        names += ["operation"] if config.beyond_mac else []
+        names += ["used"] if config.bitwise else []
+        names += ["final", "columns"] if config.transposed else []
         super().__init__({**{name: plane[name].shape for name in names}, "format": FormatLayout(config)})
 
 
@@ -34,6 +45,10 @@ class Macro(wiring.Component):
     without a bubble; from the transfer on ``i_stream`` to ``o_stream.valid`` it is ``latency + c - 1`` cycles. Each
     stage moves on as soon as the next one can take what it holds, so a stalled ``o_stream`` stops the array without
     losing anything. Weights are written at one row per cycle while another set computes.
+
+    If ``config`` asks for more than multiply-accumulate, each operation says what it is (`Operation`). All go the same
+    way, in the same order and with the same latency; those with the transposed weights take
+    c = ``config.transposed_cycles(b)`` cycles.
 
     Parameters
     ----------
@@ -52,10 +67,13 @@ class Macro(wiring.Component):
         Pulses in the cycle after a write to a row, set or width that does not exist, which was dropped.
     computing : Out(weight_sets)
         Bit s is high while a plane in the array reads set s.
+    best : Out(BestLayout(config))
+        ``BestMatch(config).latency`` cycles after the transfer of an XOR's result; only if there is ``best_match``.
     """
 
     def __init__(self, config: MacroConfig):
         self.config = config
+        best = {"best": Out(BestLayout(config))} if config.best_match else {}
         super().__init__(
             {
                 "write": In(stream.Signature(WriteLayout(config))),
@@ -64,6 +82,7 @@ class Macro(wiring.Component):
                 "plane": Out(1),
                 "write_error": Out(1),
                 "computing": Out(config.weight_sets),
+                **best,
             }
         )
 
@@ -85,18 +104,26 @@ class Macro(wiring.Component):
         m.submodules.array = array = BitCellArray(config)
         m.submodules.tree = tree = PipelinedTree(config, words=columns, bits=config.cell_bits)
         m.submodules.counter = counter = PipelinedTree(config, words=config.planes_per_cycle, bits=1)
+        count_bits = max(config.count_bits, config.words.bit_length() if config.transposed else 0)
         m.submodules.input_sum = input_sum = ShiftAccumulator(
-            config.count_bits + 1, config.input_sum_bits, config.planes_per_cycle, config.accumulator_places
+            count_bits + 1, config.input_sum_bits, config.planes_per_cycle, config.accumulator_places
         )
         groups = [ColumnGroup(config) for _ in range(config.groups)]
         for index, group in enumerate(groups):
             m.submodules[f"group_{index}"] = group
 
-        connect(m, flipped(self.i_stream), driver.i_stream)
         connect(m, flipped(self.write), write_port.i_stream)
+        planes = driver.o_stream
+        if config.transposed:
+            planes = stream.Signature(PlaneLayout(config)).create(path=("planes",))
+            self._drive_rows(m, driver, planes)
+        else:
+            connect(m, flipped(self.i_stream), driver.i_stream)
 
-        plane = driver.o_stream.payload
+        plane = planes.payload
         sums = Signal(columns * config.column_bits)
+        # The last totals of an operation are its result; only a product with the transposed weights has several.
+        totals_final: Value = Const(1)
         count = Signal(data.ArrayLayout(config.count_bits, config.planes_per_cycle))
         # What travels with the products of a cycle: through the registers of the trees, then with the sums.
         travelling = [Signal(TagLayout(config), name=f"tag_{stage}") for stage in range(config.pipeline + 1)]
@@ -106,6 +133,7 @@ class Macro(wiring.Component):
         totals_valid = Signal()
         totals_error = Signal()
         totals_width = Signal.like(sums_tag.format.width)
+        totals_operation = Signal(OPERATION_BITS)
         step, capture = Signal(), Signal()
         leaves = [*enters[1:], step]
 
@@ -113,15 +141,13 @@ class Macro(wiring.Component):
         m.d.comb += [
             capture.eq(totals_valid & (~self.o_stream.valid | self.o_stream.ready)),
             step.eq(present[-1] & (~totals_valid | capture)),
-            driver.o_stream.ready.eq(~present[0] | leaves[0]),
+            planes.ready.eq(~present[0] | leaves[0]),
             *(
                 enter.eq(before & (~here | leave))
-                for enter, before, here, leave in zip(
-                    enters, [driver.o_stream.valid, *present], present, leaves, strict=False
-                )
+                for enter, before, here, leave in zip(enters, [planes.valid, *present], present, leaves, strict=False)
             ),
             self.plane.eq(enters[0] & ~plane.error),
-            self.computing.eq(Mux(driver.o_stream.valid & ~plane.error, 1 << plane.set, 0)),
+            self.computing.eq(Mux(planes.valid & ~plane.error, 1 << plane.set, 0)),
             self.write_error.eq(write_port.error),
         ]
 
@@ -132,25 +158,32 @@ class Macro(wiring.Component):
             array.data.eq(write_port.data),
             array.set.eq(plane.set),
             array.row_group.eq(plane.row_group),
-            array.x.eq(plane.x),
             tree.i.eq(array.products),
             tree.enable.eq(Cat(enters[:-1])),
             counter.enable.eq(Cat(enters[:-1])),
             counter.i.eq(Cat(plane.x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
 
+        plane_format = Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]
+        if config.bitwise:
+            m.submodules.word_lines = word_lines = WordLines(config)
+            m.d.comb += [
+                word_lines.plane.eq(plane),
+                word_lines.format.eq(plane_format),
+                array.x.eq(word_lines.x),
+                array.x_bar.eq(word_lines.x_bar),
+                array.bits.eq(word_lines.bits),
+            ]
+        else:
+            m.d.comb += array.x.eq(plane.x)
+
         # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
         for here, enter, leave in zip(present, enters, leaves, strict=True):
             m.d.sync += here.eq(enter | (here & ~leave))
         with m.If(enters[0]):
             m.d.sync += [
-                travelling[0].first.eq(plane.first),
-                travelling[0].last.eq(plane.last),
-                travelling[0].negative.eq(plane.negative),
-                travelling[0].shift.eq(plane.shift),
-                travelling[0].place.eq(plane.place),
-                travelling[0].error.eq(plane.error),
-                travelling[0].format.eq(Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]),
+                *(travelling[0][name].eq(plane[name]) for name, _ in TagLayout(config) if name != "format"),
+                travelling[0].format.eq(plane_format),
             ]
         for stage in range(config.pipeline):
             with m.If(enters[stage + 1]):
@@ -161,6 +194,26 @@ class Macro(wiring.Component):
                 count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle))),
             ]
 
+        ones: Sequence[Value] = [count[p] for p in range(config.planes_per_cycle)]
+        if config.transposed:
+            m.submodules.row_product = row_product = RowProduct(config)
+            by_rows = sums_tag.operation == Operation.TRANSPOSED
+            ones = [Mux(by_rows, *pair) for pair in zip(row_product.ones, ones, strict=True)]
+            m.d.comb += [
+                row_product.step.eq(step),
+                row_product.first.eq(sums_tag.first),
+                row_product.negative.eq(sums_tag.negative),
+                row_product.columns.eq(sums_tag.columns),
+                row_product.format.eq(sums_tag.format),
+            ]
+            totals_by_rows = totals_operation == Operation.TRANSPOSED
+            totals_final = Signal()
+            with m.If(step):
+                m.d.sync += totals_final.eq(sums_tag.final)
+            # A single word line is up: the sum of a column is the cell of that row.
+            m.d.comb += [
+                cells.eq(sums.word_select(word, config.column_bits)) for word, cells in enumerate(row_product.cells)
+            ]
         tops = Signal(config.group_words)
         masks = Array(top_columns(width, config.group_words) for width in range(len(config.weight_widths)))
         m.d.comb += [
@@ -170,8 +223,10 @@ class Macro(wiring.Component):
             input_sum.negative.eq(sums_tag.negative),
             input_sum.shift.eq(sums_tag.shift),
             input_sum.place.eq(sums_tag.place),
+            *(i.eq(number) for i, number in zip(input_sum.i, ones, strict=True)),
         ]
-        m.d.comb += [input_sum.i[p].eq(count[p]) for p in range(config.planes_per_cycle)]
+        results: list[Value] = []
+        parities = self._parities(m, array, enters, sums) if config.carryless else None
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.step.eq(step),
@@ -184,12 +239,23 @@ class Macro(wiring.Component):
                 group.width.eq(totals_width),
             ]
             m.d.comb += [group.count[p].eq(count[p]) for p in range(config.planes_per_cycle)]
+            if config.bitwise or config.carryless:
+                m.d.comb += group.operation.eq(totals_operation)
+            if config.bitwise:
+                m.d.comb += [
+                    group.used.eq(sums_tag.used),
+                    group.bit_place.eq(sums_tag.place),
+                    group.sums_width.eq(sums_tag.format.width),
+                ]
             for cell in range(config.group_words):
                 column = index * config.group_words + cell
-                m.d.comb += self.o_stream.payload.y[column].eq(group.y[cell])
+                results.append(group.y[cell])
                 for p in range(config.planes_per_cycle):
                     total = sums.word_select(p * config.words + column, config.column_bits)
                     m.d.comb += group.sums[p][cell].eq(total)
+                    if parities is not None:
+                        bits = parities[p * config.words + column :: columns]
+                        m.d.comb += group.parities[p][cell].eq(bits)
 
         with m.If(capture):
             m.d.sync += totals_valid.eq(0)
@@ -199,13 +265,65 @@ class Macro(wiring.Component):
                 totals_error.eq(sums_tag.error),
                 totals_width.eq(sums_tag.format.width),
             ]
+            if config.beyond_mac:
+                m.d.sync += totals_operation.eq(sums_tag.operation)
 
         with m.If(self.o_stream.ready):
             m.d.sync += self.o_stream.valid.eq(0)
         with m.If(capture):
             m.d.sync += [
-                self.o_stream.valid.eq(1),
+                self.o_stream.valid.eq(totals_final),
                 self.o_stream.payload.input_sum.eq(input_sum.acc),
                 self.o_stream.payload.error.eq(totals_error),
             ]
+        if config.transposed:
+            answers_rows = Signal()
+            m.d.comb += row_product.capture.eq(capture & totals_by_rows)
+            with m.If(capture):
+                m.d.sync += answers_rows.eq(totals_by_rows)
+            pairs = zip_longest(row_product.y, results, fillvalue=Const(0))
+            results = [Mux(answers_rows, by_row, y) for by_row, y in pairs]
+        m.d.comb += [y.eq(result) for y, result in zip(self.o_stream.payload.y, results, strict=True)]
+        if config.best_match:
+            distances, result_width = Signal(), Signal.like(totals_width)
+            with m.If(capture):
+                m.d.sync += [distances.eq(totals_operation == Operation.XOR), result_width.eq(totals_width)]
+            m.submodules.best_match = best_match = BestMatch(config)
+            m.d.comb += [
+                best_match.valid.eq(self.o_stream.valid & self.o_stream.ready & distances),
+                best_match.width.eq(result_width),
+                *(i.eq(y) for i, y in zip(best_match.distances, results, strict=False)),
+                self.best.eq(best_match.best),
+            ]
         return m
+
+    def _drive_rows(self, m: Module, driver: InputDriver, planes) -> None:
+        """Send each operation through the one driver or the other, in order."""
+        m.submodules.row_driver = rows = RowDriver(self.config)
+        operation = self.i_stream.payload
+        by_rows = Signal()
+        m.d.comb += [
+            by_rows.eq((operation.operation == Operation.TRANSPOSED) & is_possible(self.config, operation)),
+            driver.i_stream.payload.eq(operation),
+            rows.i_stream.payload.eq(operation),
+            # Either may take an operation once the other one's last planes leave.
+            self.i_stream.ready.eq(driver.i_stream.ready & rows.i_stream.ready),
+            driver.i_stream.valid.eq(self.i_stream.valid & ~by_rows & rows.i_stream.ready),
+            rows.i_stream.valid.eq(self.i_stream.valid & by_rows & driver.i_stream.ready),
+            planes.valid.eq(driver.o_stream.valid | rows.o_stream.valid),
+            planes.payload.eq(Mux(rows.o_stream.valid, rows.o_stream.payload, driver.o_stream.payload)),
+            driver.o_stream.ready.eq(planes.ready),
+            rows.o_stream.ready.eq(planes.ready),
+        ]
+
+    def _parities(self, m: Module, array: BitCellArray, enters: list[Signal], sums: Signal) -> Value:
+        """Parities of the products beside their sums, in the order of one row of the array."""
+        config = self.config
+        if config.cell_bits == 1:
+            return sums[:: config.column_bits]
+        m.submodules.parity_tree = tree = ParityTree(config)
+        parities = Signal.like(tree.o)
+        m.d.comb += [tree.i.eq(array.products), tree.enable.eq(Cat(enters[:-1]))]
+        with m.If(enters[-1]):
+            m.d.sync += parities.eq(tree.o)
+        return parities
