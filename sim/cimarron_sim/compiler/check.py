@@ -8,6 +8,7 @@ from cimarron.config import SocConfig
 from ..graph import Graph, Node
 from .cpu import CpuLayer
 from .errors import CompileError
+from .fold import fold
 from .operator import EngineLayer, read_operator
 from .params import params
 from .tiling import jobs
@@ -92,8 +93,16 @@ def check(graph: Graph, config: SocConfig) -> list[Verdict]:
     list of Verdict
         One per node, and one per input and output that the host converts.
     """
+    folding = fold(graph)
+    kept = {node.name: node for node in folding.graph.nodes}
+    verdicts = [
+        _node(folding.graph, kept[node.name], config)
+        if node.name in kept
+        else Verdict(node.name, node.op, Place.ENGINE, f"in layer {folding.into[node.name]!r}, whose scale says it all")
+        for node in graph.nodes
+    ]
     return [
         *_ports(graph, graph.inputs, "quantize"),
-        *(_node(graph, node, config) for node in graph.nodes),
+        *verdicts,
         *_ports(graph, graph.outputs, "dequantize"),
     ]

@@ -10,6 +10,7 @@ from .bound import NO_BOUND, load_bound, mac_bound, peak_macs
 from .check import Place, check
 from .cpu import CpuLayer
 from .errors import CompileError
+from .fold import fold
 from .image import HEADER_BYTES, finish, step
 from .layout import Layout, lay_out
 from .operator import EngineLayer, read_operator
@@ -145,6 +146,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
         If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
     """
     _refuse_unsupported(graph, config)
+    graph = fold(graph).graph
     engine = config.engine
     plan = schedule(graph, engine)
     planes = choose_planes(graph, engine)
