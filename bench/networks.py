@@ -2,12 +2,10 @@
 
 The TFLite files run on the RTL of the default configuration, firmware included, and every layer is compared with the
 reference. Three files are the public ones. That of visual wake words is made on the fly: the benchmark's layers with
-weights of our own, which cost as many cycles as any others; it gets 1 MiB of main memory, whose size changes no
-cycle. Run as ``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes
-``build/bench/networks.json``.
+weights of our own, which cost as many cycles as any others. Run as ``python bench/networks.py [CONFIG [NETWORK ...]]``;
+prints a table and writes ``build/bench/networks.json``.
 """
 
-import dataclasses
 import json
 import sys
 import tempfile
@@ -32,9 +30,6 @@ NETWORKS = {
     "AD": ("ad01_int8.tflite", "ad", 65_000),
     "VWW": ("", "", 391_000),
 }
-
-#: Networks that need more main memory than the default has, in bytes.
-MEMORY = {"VWW": 2**20}
 
 
 def network(name: str) -> tuple[Graph, list[np.ndarray]]:
@@ -63,7 +58,6 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
     """
     graph, inputs = network(name)
     published = NETWORKS[name][2]
-    config = dataclasses.replace(config, ram_bytes=max(config.ram_bytes, MEMORY.get(name, 0)))
     session = run_model(graph, config, inputs, processes=1)
     inference, layers = session.result.inferences[-1], session.program.layers
     on_cpu = [run.cycles for run, layer in zip(inference.layers, layers, strict=True) if layer.bound.cycles == 0]

@@ -15,8 +15,7 @@ from cimarron_sim.runner.compare import compare_arrays
 from cimarron_sim.runner.session import run_model
 from vww_model import onnx_bytes, tflite_bytes, vww_image, vww_layers
 
-#: Twice the main memory of the default: the streams of the depthwise layers take more than it leaves to a program.
-CONFIG = dataclasses.replace(PRESETS["default"], ram_bytes=2**20)
+CONFIG = PRESETS["default"]
 
 
 def channels_first(image: np.ndarray) -> np.ndarray:

@@ -391,7 +391,7 @@ class SocConfig:
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
-    ram_bytes: int = 512 * 1024
+    ram_bytes: int = 1024 * 1024
     clock_hz: int = 50_000_000
     uart_baud: int = 115_200
 
