@@ -104,8 +104,20 @@ def test_weight_zero_points_fold_into_the_weights(dtype, low, high, zero_point):
     )
 
 
+@pytest.mark.parametrize("builder", [
+    Builder((2, 30)).fully_connected(7),
+    Builder((2, 5, 4, 3), zero_point=9).conv2d(5, (3, 2), pads=(1, 0, 1, 2), stride=(2, 1)),
+    Builder((1, 5, 4, 6), zero_point=-9).depthwise_conv2d(2, (3, 3), pads=(1, 1, 1, 1), dilation=(2, 1)),
+])  # fmt: skip
+def test_weights_of_9_bits_are_two_of_8(builder):
+    builder = with_weight_zero_point(builder, np.uint8, 0, 255, 1)
+    assert_exact(builder, TINY)
+    assert_exact(builder, FUSED)
+
+
 def test_weights_too_wide_with_their_zero_point_are_refused():
-    builder = with_weight_zero_point(Builder((1, 30)).fully_connected(7), np.int8, -128, 127, 3)
+    builder = Builder((1, 5, 6, 2)).conv2d(3, (2, 2), dilation=(1, 2))
+    builder = with_weight_zero_point(builder, np.int8, -128, 127, 3)
     assert "'layer0' needs weights of 9 bits, zero point included; the macro computes with at most 8" in refused(
         builder.graph()
     )

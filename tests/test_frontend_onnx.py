@@ -378,7 +378,7 @@ def _tensor(name: str, element: int, dims: list[int], values: list[int]) -> Tens
         (_with_constant("x_real_z", np.int32(0)), "has a zero point of int32 for values of int8"),
         (_with_constant("x_real_z", _tensor("x_real_z", TensorProto.INT8, [], [300])), "out of the range of int8"),
         (_with_constant("w_int", _tensor("w_int", TensorProto.INT8, [4, 3], [1, 2])), "does not fit its shape or type"),
-        (_with_constant("w_z", np.int8(127)), "its weights are asymmetric (quantise weights with zero point 0)"),
+        (_with_constant("w_int", np.full((4, 3), 128, np.int32)), "a zero point of int8 for values of int32"),
         (_with_constant("w_s", np.ones(5, np.float32)), "scales of shape (5,) but zero points of shape ()"),
         (_with_constant("w_s", np.float64(1)), "its scale is float64 (use a float32 scale)"),
         (_with_constant("b_s", np.float32(7)), "layer 'real' has a bias whose scale is not x_scale * w_scale"),

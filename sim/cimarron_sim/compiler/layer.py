@@ -1,7 +1,7 @@
 """A multiply-accumulate layer as the engine sees it: a matrix, and windows on the input."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class MacLayer:
         Outputs that read one input channel and no other, in a depthwise layer; 0 if every output reads all channels.
     is_uniform : bool
         All weights are equal, and so are the records of all outputs.
+    is_spread : bool
+        A depthwise layer as one whose outputs read all channels: see `spread`.
     weight_signed : bool
     weight_bits : int
         Bits a weight needs, zero point included.
@@ -51,6 +53,7 @@ class MacLayer:
     weights: np.ndarray
     channel_outputs: int
     is_uniform: bool = False
+    is_spread: bool = False
     weight_signed: bool
     weight_bits: int
     bias: np.ndarray
@@ -73,8 +76,16 @@ class MacLayer:
     @property
     def macs(self) -> int:
         """Multiplications with a weight of the model, those with padding included."""
-        has_weights = len(self.node.inputs) > 1
-        return self.images * self.window.pixels * self.weights.size if has_weights else 0
+        if len(self.node.inputs) == 1:
+            return 0
+        own = self.weights.size // (self.window.channels if self.is_spread else 1)
+        return self.images * self.window.pixels * own
+
+    def spread(self) -> "MacLayer":
+        """A depthwise layer as one whose outputs read all channels, all but their own with weights of 0."""
+        own = np.arange(self.window.channels)[:, np.newaxis] == np.arange(self.outputs) // self.channel_outputs
+        weights = (self.weights[:, np.newaxis] * own).reshape(-1, self.outputs)
+        return replace(self, weights=weights, channel_outputs=0, is_spread=True)
 
 
 def _constant(graph: Graph, node: Node, index: int, what: str) -> np.ndarray:

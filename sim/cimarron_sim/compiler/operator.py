@@ -48,6 +48,9 @@ def read_operator(
     """
     if node.op in ("fully_connected", "conv2d", "depthwise_conv2d"):
         layer = read_layer(graph, node)
+        if layer.channel_outputs and layer.weight_bits > config.macro.weight_widths[-1]:
+            # Two weights for one need windows whose rows are single runs: those of all channels.
+            layer = layer.spread()
     elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
         layer = read_pool(graph, node)
     else:

@@ -35,7 +35,7 @@ def _tile_weights(layer: MacLayer, tiling: Tiling, outputs: slice) -> np.ndarray
     """Weights of a word tile in the order of the walk, shape (depth, words).
 
     In a depthwise layer, an output has weights of 0 for all but its own channel. Each pixel of a block has the same
-    weights, elsewhere in the window that all of them share.
+    weights, elsewhere in the window that all of them share. Weights too wide for the macro are sums of two.
     """
     window, block, channels = layer.window, tiling.block, tiling.channels
     kernel = layer.weights[:, outputs]
@@ -50,6 +50,10 @@ def _tile_weights(layer: MacLayer, tiling: Tiling, outputs: slice) -> np.ndarray
         for column in range(block.width):
             top, left = line * window.stride_h, column * window.stride_w
             shared[top : top + window.kernel_h, left : left + window.kernel_w, :, line, column] = kernel
+    if tiling.copies > 1:
+        limit = 1 << tiling.weight_bits - 1
+        first = shared.clip(-limit, limit - 1)
+        shared = np.stack([first, shared - first], axis=1)
     return shared.reshape(tiling.walk.depth, -1)
 
 

@@ -37,7 +37,9 @@ class Tiling:
     Parameters
     ----------
     weight_bits : int
-        Width the macro computes with: the narrowest it has that holds the weights.
+        Width the macro computes with: the narrowest it has that holds the weights, or halves of them.
+    copies : int
+        2 if every input is read twice, because two weights of the macro make one of the layer's; else 1.
     block : Block
         Output pixels that an operation computes together.
     x_planes, y_planes : int
@@ -59,6 +61,7 @@ class Tiling:
     """
 
     weight_bits: int
+    copies: int
     block: Block
     x_planes: int
     y_planes: int
@@ -111,14 +114,22 @@ def _stripes(height: int, width: int, pixels: int) -> tuple[Stripe, ...]:
     )
 
 
-def _weight_bits(layer: MacLayer, config: EngineConfig) -> int:
+def _weight_form(layer: MacLayer, config: EngineConfig) -> tuple[int, int]:
+    """Width the macro computes with, and how many weights of that width make one of the layer's."""
     widths = config.macro.weight_widths
     for width in widths:
         if width >= layer.weight_bits:
-            return width
-    raise CompileError(
+            return width, 1
+    most = (1 << widths[-1] - 1) - 1
+    if layer.weight_signed and layer.weights.min() >= 2 * ~most and layer.weights.max() <= 2 * most:
+        return widths[-1], 2
+    raise _too_wide(layer, widths[-1])
+
+
+def _too_wide(layer: MacLayer, widest: int) -> CompileError:
+    return CompileError(
         f"layer {layer.name!r} needs weights of {layer.weight_bits} bits, zero point included; the macro computes"
-        f" with at most {widths[-1]}: quantise the weights to fewer bits or choose a configuration with wider ones"
+        f" with at most {widest}: quantise the weights to fewer bits or choose a configuration with wider ones"
     )
 
 
@@ -165,8 +176,8 @@ def tile(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int
             f"layer {layer.name!r} reads activations of {layer.act_bits} bits, the macro takes at most"
             f" {config.macro.max_act_bits}: choose a configuration with wider ones"
         )
-    weight_bits = _weight_bits(layer, config)
-    words = config.macro.outputs(weight_bits)
+    form = _weight_form(layer, config)
+    words = config.macro.outputs(form[0])
     if layer.channel_outputs > words:
         raise CompileError(
             f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {words}:"
@@ -175,7 +186,7 @@ def tile(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int
     tilings, reasons = [], []
     for outputs, block in _mappings(layer, words, config.lanes):
         try:
-            tilings.append(_tile(layer, config, weight_bits, outputs, block, x_planes, y_planes))
+            tilings.append(_tile(layer, config, form, outputs, block, x_planes, y_planes))
         except CompileError as reason:
             # Too many partial sums, or planes of other channels; another mapping may do.
             reasons.append(reason)
@@ -194,19 +205,22 @@ def _fits_planes(tiling_outputs: int, layer: MacLayer, block: Block, planes: int
 def _tile(
     layer: MacLayer,
     config: EngineConfig,
-    weight_bits: int,
+    form: tuple[int, int],
     outputs: int,
     block: Block,
     x_planes: int,
     y_planes: int,
 ) -> Tiling:
     rows, lanes, window = config.macro.rows, config.lanes, layer.window
+    weight_bits, copies = form
     channels = outputs // layer.channel_outputs if layer.channel_outputs else window.channels
     if x_planes and channels != x_planes:
         raise CompileError(f"layer {layer.name!r} reads planes of {x_planes} channels, not {channels}")
     if y_planes and not _fits_planes(outputs, layer, block, y_planes, lanes):
         raise CompileError(f"layer {layer.name!r} writes {outputs} channels, which do not fit planes of {y_planes}")
-    walk = walk_through(window, channels, x_planes or window.channels, block)
+    walk = walk_through(window, channels, x_planes or window.channels, block, copies)
+    if walk is None:
+        raise _too_wide(layer, weight_bits)
     row_tiles, last_rows = _cut(walk.depth, rows)
     word_tiles, last_outputs = _cut(layer.outputs, outputs)
     entries = 0
@@ -221,8 +235,8 @@ def _tile(
                 f" {config.psum_entries}: choose a configuration with more psum_entries"
             )
     return Tiling(
-        weight_bits=weight_bits, block=block, x_planes=x_planes, y_planes=y_planes, channels=channels, outputs=outputs,
-        walk=walk, row_tiles=row_tiles, last_rows=last_rows, word_tiles=word_tiles,
+        weight_bits=weight_bits, copies=copies, block=block, x_planes=x_planes, y_planes=y_planes, channels=channels,
+        outputs=outputs, walk=walk, row_tiles=row_tiles, last_rows=last_rows, word_tiles=word_tiles,
         last_words=last_outputs * block.pixels, pixel_entries=entries,
         is_shared=layer.is_uniform and block.pixels == 1 and (row_tiles == 1 or rows % channels == 0),
         stripes=_stripes(walk.out_height, walk.out_width, pixels),

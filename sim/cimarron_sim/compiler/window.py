@@ -120,10 +120,10 @@ def read_window(node: Node, x: Tensor, kernel: tuple[int, int], y: Tensor) -> Wi
     )  # fmt: skip
 
 
-def walk_through(window: Window, channels: int, plane_channels: int, block: Block) -> Walk:
+def walk_through(window: Window, channels: int, plane_channels: int, block: Block, copies: int = 1) -> Walk | None:
     """The walk that reads some channels of each tap, for blocks of output pixels.
 
-    Its values come in the order window row, window column, channel.
+    Its values come in the order window row, copy, window column, channel.
 
     Parameters
     ----------
@@ -134,10 +134,19 @@ def walk_through(window: Window, channels: int, plane_channels: int, block: Bloc
         Channels that lie side by side in memory, all or some; pixels of the same channels follow one another.
     block : Block
         One pixel, if the window is dilated.
+    copies : int
+        How often each value is read.
+
+    Returns
+    -------
+    Walk or None
+        None where a row of a window is several runs, which cannot be read twice.
     """
     columns = (block.width - 1) * window.stride_w + window.kernel_w
     # Taps that lie next to each other in memory are one run.
     is_contiguous = channels == plane_channels and window.dilation_w == 1
+    if copies > 1 and not is_contiguous:
+        return None
     return Walk(
         row_bytes=window.width * plane_channels,
         in_height=window.height,
@@ -147,9 +156,9 @@ def walk_through(window: Window, channels: int, plane_channels: int, block: Bloc
         stride_h=block.height * window.stride_h,
         dilation_h=window.dilation_h,
         kernel_h=(block.height - 1) * window.stride_h + window.kernel_h,
-        runs=1 if is_contiguous else columns,
+        runs=copies if is_contiguous else columns,
         run_bytes=columns * channels if is_contiguous else channels,
-        run_step=window.dilation_w * plane_channels,
+        run_step=0 if copies > 1 else window.dilation_w * plane_channels,
         out_height=-(-window.out_height // block.height),
         out_width=-(-window.out_width // block.width),
     )

@@ -8,11 +8,11 @@ from ..graph import MAX_VALUES
 from .model import ModelError, Unsupported
 from .values import Constant, QuantizedConstant, Value
 
-__all__ = ["convolution", "integer_bias", "pooling", "symmetric_weights", "transposed"]
+__all__ = ["convolution", "integer_bias", "layer_weights", "pooling", "transposed"]
 
 
-def symmetric_weights(value: Value | None, axis: int) -> QuantizedConstant:
-    """A layer's weights as int8 with zero point 0.
+def layer_weights(value: Value | None, axis: int) -> QuantizedConstant:
+    """A layer's weights: as int8 with zero point 0 if they fit so, else with the type and zero points they have.
 
     Parameters
     ----------
@@ -23,17 +23,25 @@ def symmetric_weights(value: Value | None, axis: int) -> QuantizedConstant:
     Raises
     ------
     Unsupported
-        If they are not constant, or do not fit.
+        If they are not constant, or have a scale per input, or more than 8 bits.
+    ModelError
+        If there are none.
     """
     if not isinstance(value, QuantizedConstant):
         raise Unsupported("its weights are not constant integers", "quantise the model with quantize_static")
     quantization = value.quantization
     if quantization.axis not in (None, axis):
         raise Unsupported("its weights have a scale per input", "quantise weights per output channel")
-    data = value.data.astype(np.int64) - quantization.along(quantization.zero_point, value.data.ndim)
+    if not value.data.size:
+        raise ModelError(f"weights of the shape {value.data.shape} hold nothing: export the model again")
+    stored = value.data.astype(np.int64)
+    data = stored - quantization.along(quantization.zero_point, value.data.ndim)
     limit = 1 << value.bits - 1
     if data.min() < -limit or data.max() >= limit:
-        raise Unsupported("its weights are asymmetric", "quantise weights with zero point 0")
+        kind = value.data.dtype.name
+        if kind not in ("int4", "int8", "uint4", "uint8"):
+            raise Unsupported(f"its weights are {kind}", "quantise weights to 8 bits")
+        return dataclasses.replace(value, data=stored.astype(np.uint8 if kind[0] == "u" else np.int8))
     symmetric = dataclasses.replace(quantization, zero_point=np.zeros_like(quantization.zero_point))
     return QuantizedConstant(data.astype(np.int8), symmetric, value.bits)
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..graph import Quantization
-from .layer import symmetric_weights, transposed
+from .layer import layer_weights, transposed
 from .model import ModelError, Unsupported
 from .onnx_context import AGAIN, NARROW, QUANTISE, Context, Handler, attributes, label_of
 from .onnx_layers import convolve, matrix, multiply
@@ -42,7 +42,7 @@ def _operands(
     zero = zeros[1].reshape(-1) if zeros[1].size > 1 else zeros[1].reshape(())
     scale = Quantization(np.ones(zero.shape, np.float32), zero, axis if zero.ndim else None)
     bits = 4 if weights.data.dtype.name in NARROW else 8
-    w = symmetric_weights(QuantizedConstant(weights.data, scale, bits), axis)
+    w = layer_weights(QuantizedConstant(weights.data, scale, bits), axis)
     return Reals(source.tensor, source.positions, tensor.quantization), w
 
 

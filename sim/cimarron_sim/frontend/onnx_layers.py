@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import onnx
 
-from .layer import convolution, symmetric_weights, transposed
+from .layer import convolution, layer_weights, transposed
 from .model import ModelError, Unsupported
 from .onnx_context import Context, Handler, activation, attributes, label_of, name_of
 from .values import Constant, Layer, QuantizedConstant, Reals, Value
@@ -15,7 +15,7 @@ __all__ = ["HANDLERS", "convolve", "matrix", "multiply"]
 
 def _conv(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
     context.verdict("conv2d")
-    w, x = symmetric_weights(inputs[1], 0), inputs[0]
+    w, x = layer_weights(inputs[1], 0), inputs[0]
     if w.data.ndim != 4:
         raise Unsupported(f"it has {w.data.ndim - 2} spatial dimensions", "use a two-dimensional convolution")
     x = activation(x)
@@ -102,7 +102,7 @@ def multiply(
 
 def matrix(value: Value | None, axis: int = 1) -> QuantizedConstant:
     """Weights of a fully connected layer, whose outputs lie along `axis`."""
-    weights = symmetric_weights(value, axis)
+    weights = layer_weights(value, axis)
     if weights.data.ndim != 2:
         raise Unsupported(f"its weights have {weights.data.ndim} dimensions", "use a matrix")
     return weights

@@ -13,7 +13,7 @@ from ..graph import MAX_VALUES, Graph, Port
 from . import onnx_elementwise, onnx_integer, onnx_layers, onnx_qlinear, onnx_scales, onnx_views
 from .model import ModelError, Operator, Unsupported
 from .onnx_context import DTYPES, QUANTISE, Context, Handler, name_of
-from .values import Constant, Elementwise, Floats, Integers, Layer, Reals, Unknown, Value
+from .values import Constant, Elementwise, Floats, Integers, Layer, Reals, Sums, Unknown, Value
 
 __all__ = ["SUPPORTED", "Lowering"]
 
@@ -83,6 +83,9 @@ class Lowering:
         value, operators = self._values[name], self.operators
         if isinstance(value, Integers | Reals):
             self._context.draft.add_output(name, value)
+        elif isinstance(value, Sums):
+            sums = self._context.draft.add_sums(value.layer, name, np.ones((), np.float32))
+            self._context.draft.add_output(name, sums if value.real else Integers(sums.tensor, sums.positions))
         elif isinstance(value, Layer | Elementwise):
             operators[value.operator] = dataclasses.replace(
                 operators[value.operator],

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..graph import Quantization
-from .layer import symmetric_weights, transposed
+from .layer import layer_weights, transposed
 from .model import Unsupported
 from .onnx_context import DTYPES, QUANTISE, Context, Handler
 from .onnx_layers import convolve, matrix, multiply
@@ -42,7 +42,7 @@ def _operands(
         raise Unsupported("its result is not quantised to 8 bits with one scale", QUANTISE)
     assert isinstance(x, Reals)
     assert isinstance(w, QuantizedConstant)
-    return x, symmetric_weights(w, axis), wanted, np.dtype(dtype)
+    return x, layer_weights(w, axis), wanted, np.dtype(dtype)
 
 
 def _qlinear_conv(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
