@@ -20,7 +20,11 @@ def _parameters(
     node: onnx.NodeProto, inputs: list[Value | None], place: int, axis: int | None = None
 ) -> tuple[Quantization, np.dtype | None]:
     """Scale and zero point of a QLinear operator's operand, from the inputs `place` and the one behind."""
-    quantization, points = quantization_of(node, [None, *inputs[place : place + 2]], 0)
+    scale, points = inputs[place : place + 2]
+    if isinstance(scale, Constant) and scale.data.dtype == np.float16:
+        # As the operator defines it: whatever type the scales have, they are multiplied as real numbers.
+        scale = Constant(scale.data.astype(np.float32))
+    quantization, points = quantization_of(node, [None, scale, points], 0)
     if quantization.axis is not None:
         quantization = dataclasses.replace(quantization, axis=axis)
     return quantization, points
