@@ -146,7 +146,7 @@ def _requantised(
     else:
         pairs = zip(scaling["multiplier"].tolist(), scaling["shift"].tolist(), strict=True)
         steps = np.stack([requantise(row, *pair) for row, pair in zip(sums, pairs, strict=True)])
-    return np.clip(steps + zero_point, *clamps).astype(np.int64)
+    return np.clip(steps + zero_point, clamps[0], clamps[1]).astype(np.int64)
 
 
 def _scales(graph: Graph, layer: Node, node: Node) -> Iterator[dict[str, np.ndarray]]:
