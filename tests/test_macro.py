@@ -479,4 +479,4 @@ COSIM_GEOMETRIES = [
 def test_macro_bench(config, simulator, tmp_path):
     source = write_verilog(Macro(config), tmp_path, "macro")
     result = run_bench(source, "macro", "tb_macro", simulator=simulator, env={"MACRO": json.dumps(asdict(config))})
-    assert len(result.passed) == (7 if simulator == "icarus" else 6)
+    assert len(result.passed) == (8 if simulator == "icarus" else 7)

@@ -1,6 +1,6 @@
 """Parts of the macro without the storage of weights, for measuring their area and speed."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from cimarron.config import MacroConfig
@@ -89,10 +89,16 @@ class Core(wiring.Component):
         config = self.config
         m.submodules.column = column = Column(self.tree)
         m.d.comb += [column.x.eq(self.x), column.w.eq(self.w)]
-        step, first, negative, shift, capture, width = self.control[:6]
-        tops = self.control[6 : 6 + config.group_words]
+        self.accumulate(m, config, column.o, self.control, self.y)
+        return m
+
+    @staticmethod
+    def accumulate(m: Module, config: MacroConfig, sums: Value, control: Value, y: Value) -> None:
+        """Add to a module what comes after the sum register."""
+        step, first, negative, shift, capture, width = control[:6]
+        tops = control[6 : 6 + config.group_words]
         count = Signal(config.count_bits)
-        m.d.sync += count.eq(self.control[6 + config.group_words :])
+        m.d.sync += count.eq(control[6 + config.group_words :])
         results = []
         for index in range(config.groups):
             m.submodules[f"group_{index}"] = group = ColumnGroup(config)
@@ -108,10 +114,9 @@ class Core(wiring.Component):
             ]
             for place in range(config.group_words):
                 word = index * config.group_words + place
-                m.d.comb += group.sums[0][place].eq(column.o[word :: config.words])
+                m.d.comb += group.sums[0][place].eq(sums[word :: config.words])
                 results.append(group.y[place])
-        m.d.comb += self.y.eq(Cat(results))
-        return m
+        m.d.comb += y.eq(Cat(results))
 
 
 class Ring(wiring.Component):

@@ -7,14 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
-__all__ = ["Area", "area", "counted", "fmax", "require"]
+__all__ = ["Area", "NAMELESS", "area", "counted", "fmax", "require"]
 
 #: Yosys commands per target. Wide multiplexers are off: they trade look-up tables for speed, four for one at times.
 FLOWS = {
@@ -27,6 +29,13 @@ FLOWS = {
 
 #: Look-up tables that a carry cell replaces. On iCE40 it lies beside the look-up table that forms the sum.
 LUTS_PER_CARRY = {"ice40": 0, "ecp5": 2, "gowin": 1}
+
+#: Look-up tables of a memory of 16 words of 4 bits: the four whose bits it uses, and on ECP5 two of the slice that its
+#: write port occupies (Lattice FPGA-TN-02204, distributed RAM).
+LUTS_PER_MEMORY = {"TRELLIS_DPR16X4": 6, "RAM16SDP4": 4}
+
+#: One lock per question.
+_ASKED: defaultdict[str, Lock] = defaultdict(Lock)
 
 #: Runs at a time, and where each keeps what YoWASP compiled.
 _PLACES: SimpleQueue[int] = SimpleQueue()
@@ -45,6 +54,8 @@ class Area:
         ASIC, 0.
     carry : int
         Carry cells: SB_CARRY, CCU2C or ALU.
+    memory_luts : int
+        Look-up tables that memories take, which are part of ``luts``, too: see `LUTS_PER_MEMORY`.
     ffs : int
         Flip-flops.
     gates : int
@@ -55,6 +66,7 @@ class Area:
 
     luts: int = 0
     carry: int = 0
+    memory_luts: int = 0
     ffs: int = 0
     gates: int = 0
     transistors: int = 0
@@ -78,10 +90,12 @@ def _cached(folder: Path, question: Sequence[str], answer: Callable[[], dict[str
     """What ``answer()`` said when these strings were asked first."""
     key = hashlib.sha256("\0".join(question).encode()).hexdigest()[:24]
     path = folder / "cache" / f"{key}.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(answer())
-        path.write_text(text, encoding="utf-8")
+    # Who asks what is being answered already waits for it: the tools' files have the design's name.
+    with _ASKED[key]:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(answer())
+            path.write_text(text, encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -102,7 +116,11 @@ def _run(tool: str, arguments: Sequence[str], folder: Path) -> None:
         raise RuntimeError(f"{tool} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
 
 
-def area(verilog: Path, target: str) -> Area:
+#: ABC9 stops at a module of which an input leaves as an output, unless the wires between have no names of their own.
+NAMELESS = "hierarchy -top {top}; proc; flatten; opt_clean; rename -hide w:*; "
+
+
+def area(verilog: Path, target: str, prepare: str = "") -> Area:
     """Synthesise the module that a file is named after.
 
     Parameters
@@ -111,9 +129,11 @@ def area(verilog: Path, target: str) -> Area:
         Scratch files are written beside it.
     target : str
         A key of `FLOWS`.
+    prepare : str
+        Yosys commands before it, such as `NAMELESS`.
     """
     folder, top = verilog.parent, verilog.stem
-    flow = FLOWS[target].format(top=top)
+    flow = (prepare + FLOWS[target]).format(top=top)
 
     def answer() -> dict[str, int]:
         # Standard output stops at the first call of ABC, hence the file.
@@ -143,7 +163,9 @@ def counted(design: dict[str, Any], target: str) -> Area:
         transistors = int(design["estimated_num_transistors"].rstrip("+"))
         return Area(ffs=ffs, gates=total(r"\$_[A-Z]+_"), transistors=transistors)
     carry = total("SB_CARRY|CCU2C|ALU")
-    return Area(luts=total("SB_LUT4|LUT[1-4]") + LUTS_PER_CARRY[target] * carry, carry=carry, ffs=ffs)
+    memories = sum(LUTS_PER_MEMORY.get(name, 0) * count for name, count in cells.items())
+    luts = total("SB_LUT4|LUT[1-4]") + LUTS_PER_CARRY[target] * carry + memories
+    return Area(luts=luts, carry=carry, memory_luts=memories, ffs=ffs)
 
 
 def fmax(verilog: Path, seed: int = 1) -> dict[str, float]:

@@ -43,6 +43,8 @@ class BenchResult:
         JUnit results and everything that was printed.
     waves : Path or None
         Waveforms, if asked for.
+    coverage : Path or None
+        What Verilator counted in the Verilog, if asked for.
     """
 
     passed: tuple[str, ...]
@@ -50,6 +52,7 @@ class BenchResult:
     results: Path
     log: Path
     waves: Path | None
+    coverage: Path | None = None
 
 
 def _repeat_command(bench: str, simulator: str, seed: int, testcase: str | None) -> str:
@@ -79,14 +82,15 @@ def _fingerprint(sources: Sequence[Path], *settings: object) -> str:
     return digest.hexdigest()[:12]
 
 
-def _build_arguments(simulator: str, toplevel: str, build_dir: Path) -> tuple[list[str], list[Path]]:
+def _build_arguments(simulator: str, toplevel: str, build_dir: Path, coverage: bool) -> tuple[list[str], list[Path]]:
     """Arguments and control files of a simulator's build."""
     if simulator == "icarus":
         return [], []
     # cocotb asks for every signal of every module, which makes the simulator three times slower: a bench sees the pins.
     public = build_dir / "public.vlt"
     write_text(public, f'`verilator_config\npublic_flat_rw -module "{toplevel}" -var "*"\n')
-    return ["--no-public-flat-rw", "-Wall"], [WAIVERS, public]
+    counted = ["--coverage-line", "--coverage-toggle"] if coverage else []
+    return ["--no-public-flat-rw", "-Wall", *counted], [WAIVERS, public]
 
 
 def _outcome(results: Path) -> tuple[list[str], list[str]]:
@@ -113,6 +117,8 @@ def run_bench(
     parameters: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
     testcase: str | None = None,
+    coverage: bool = False,
+    repeat: str | None = None,
 ) -> BenchResult:
     """Build a simulator and run a bench in it.
 
@@ -138,6 +144,10 @@ def run_bench(
         Environment variables for the bench.
     testcase : str, optional
         The one test to run; all by default. The environment variable ``CASE`` wins.
+    coverage : bool
+        Count lines, branches and toggles of the Verilog; Verilator only.
+    repeat : str, optional
+        Command that repeats a failure, if it is not this bench's target of the Makefile or the test that pytest runs.
 
     Returns
     -------
@@ -175,18 +185,21 @@ def run_bench(
 
     files = [Path(source).resolve() for source in ([sources] if isinstance(sources, str | Path) else sources)]
     settings: dict[str, Any] = dict(parameters or {})
-    key = _fingerprint([*files, WAIVERS], simulator, toplevel, waves, sorted(settings.items()))
+    if coverage and simulator != "verilator":
+        raise ToolError(f"only verilator counts coverage, not {simulator}")
+    key = _fingerprint([*files, WAIVERS], simulator, toplevel, waves, coverage, sorted(settings.items()))
     directory = Path(build_dir).resolve() / f"{toplevel}-{simulator}-{key}"
     run = f"{bench}-{testcase or 'all'}-{seed}-{os.getpid()}"
     results, log, build_log = directory / f"{run}.xml", directory / f"{run}.log", directory / "build.log"
-    repeat = _repeat_command(bench, simulator, seed, testcase)
+    counts = directory / f"{run}.dat"
+    repeat = repeat or _repeat_command(bench, simulator, seed, testcase)
 
     runner = get_runner(simulator)
     runner.log.setLevel("ERROR")
     built = directory / "built"
     with _locked(directory), mock.patch.dict(os.environ, environment, clear=True):
         if not built.is_file():
-            arguments, controls = _build_arguments(simulator, toplevel, directory)
+            arguments, controls = _build_arguments(simulator, toplevel, directory, coverage)
             try:
                 runner.build(
                     sources=[*files, *(VerilatorControlFile(path) for path in controls)],
@@ -219,6 +232,7 @@ def run_bench(
                 results_xml=str(results),
                 timescale=("1ns", "1ps"),
                 waves=waves,
+                plusargs=[f"+verilator+coverage+file+{counts}"] if coverage else [],
                 log_file=log,
             )
         except (RuntimeError, SystemExit) as error:
@@ -238,7 +252,12 @@ def run_bench(
             record = directory / ("dump.vcd" if simulator == "verilator" else f"{toplevel}.fst")
             print(f"{bench} on {simulator}: {len(passed)} passed, seed {seed}", *([record] if waves else []))
             return BenchResult(
-                passed=tuple(passed), seed=seed, results=results, log=log, waves=record if waves else None
+                passed=tuple(passed),
+                seed=seed,
+                results=results,
+                log=log,
+                waves=record if waves else None,
+                coverage=counts if coverage else None,
             )
     raise BenchError(f"{bench} on {simulator} {reason} (seed {seed}):\n{_tail(log)}\nrepeat with: {repeat}")
 

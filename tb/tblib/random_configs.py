@@ -1,0 +1,66 @@
+"""Macros to try: valid configurations over the whole parameter space, reproducible from a seed."""
+
+from itertools import product
+from random import Random
+
+from cimarron.config import ADDERS, TARGETS, MacroConfig
+
+__all__ = ["DIALS", "random_configs"]
+
+#: Settings of the dial that any sample goes through before it repeats one: planes per cycle, whether rows take turns,
+#: whether planes are skipped, whether trees are pipelined.
+DIALS = tuple(product((1, 2, 4, 8), (False, True), (False, True), (False, True)))
+
+
+def random_configs(seed: int, count: int, *, cells: int = 768) -> list[MacroConfig]:
+    """Valid configurations, evenly spread over `DIALS` and free in everything else.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same configurations; a longer list begins with the shorter one.
+    count : int
+    cells : int
+        Most bit cells times planes per cycle, and most activation bits times row groups: what a simulation costs. At
+        least 128, or some settings of the dial have none.
+
+    Raises
+    ------
+    ValueError
+        If ``cells`` is less.
+    """
+    if cells < 128:
+        raise ValueError(f"cells must be at least 128, not {cells}")
+    rng = Random(seed)
+    order = rng.sample(DIALS, len(DIALS))
+    configs: list[MacroConfig] = []
+    while len(configs) < count:
+        config = _draw(rng, *order[len(configs) % len(order)])
+        products = config.set_bits * config.weight_sets * config.planes_per_cycle
+        if max(products, config.rows * config.max_act_bits * config.row_groups) <= cells:
+            configs.append(config)
+    return configs
+
+
+def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined: bool) -> MacroConfig:
+    """One configuration with that setting of the dial."""
+    cell_bits = rng.choice((1, 2, 4))
+    max_weight_bits = rng.choice([bits for bits in (1, 2, 4, 8, 16) if bits >= cell_bits])
+    row_groups = rng.choice((2, 3, 4, 5, 8)) if takes_turns else 1
+    pipeline = rng.choice((1, 1, 1, 2, 2, 3, 4)) if pipelined else 0
+    fewest = max(2 ** (pipeline + 1) if pipeline else 1, 2 if row_groups == 1 else 1)
+    group_rows = fewest + rng.choice((0, 0, 1, 2, 3, 5, 9))
+    return MacroConfig(
+        rows=group_rows * row_groups,
+        words=max_weight_bits // cell_bits * rng.choice((1, 1, 2, 3)),
+        cell_bits=cell_bits,
+        weight_sets=rng.choice((1, 2, 2, 2, 3, 4)),
+        max_weight_bits=max_weight_bits,
+        max_act_bits=rng.choice([bits for bits in range(1, 17) if bits > planes // 2]),
+        planes_per_cycle=planes,
+        row_groups=row_groups,
+        plane_skipping=skipping,
+        pipeline=pipeline,
+        adder=rng.choice(("auto", *ADDERS)),
+        target=rng.choice(TARGETS),
+    )
