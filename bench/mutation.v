@@ -13,6 +13,8 @@ module mutation;
   reg clk = 0, rst = 1;
   integer item = 0, result = 0, planes = 0, dropped = 0, cycle = 0, idle = 0, seed = 1, burst_start = 0, burst_end = 0;
   integer burst_results = 0, next = 0;
+  // Stalls come in kinds, for some cycles each: hardly any, some, many, and long ones.
+  integer kind = 0, rest = 0;
   reg moved;
 
   wire [ITEM_BITS + 8 + 1:0] current = items[item < ITEMS ? item : 0];
@@ -82,7 +84,12 @@ module mutation;
     else if (next == BURST || next == BURST + BURST_LENGTH) offer <= idle > 40;
     else if (next > BURST && next < BURST + BURST_LENGTH) offer <= 1;
     else offer <= $random(seed) % 4 != 0;
-    take <= next >= BURST && next <= BURST + BURST_LENGTH || $random(seed) % 3 != 0;
+    if (rest == 0) begin
+      kind = $unsigned($random(seed)) % 4;
+      rest = kind == 3 ? 3 + $unsigned($random(seed)) % 9 : 40;
+    end else rest = rest - 1;
+    take <= next >= BURST && next <= BURST + BURST_LENGTH ||
+        (kind == 0 ? $random(seed) % 16 != 0 : kind == 1 ? $random(seed) % 3 != 0 : kind == 2 && $random(seed) % 4 == 0);
     if (idle > 100 || next == ITEMS && idle > 60) begin
       if (next != ITEMS) fault("nothing moves");
       else if (result != RESULTS) fault("results missing");

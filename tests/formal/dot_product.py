@@ -33,7 +33,7 @@ class DotProduct(wiring.Component):
     def cycles(self) -> int:
         """Cycles from reset until the answer must have come."""
         config = self.macro.config
-        return config.rows + self.macro.latency + 2 * config.max_act_bits + 1
+        return config.rows + self.macro.latency + 2 * config.operation_cycles(config.max_act_bits) + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -9,9 +9,6 @@ from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
 
 __all__ = ["MacroHandshake", "ones_in_vector"]
 
-#: Operations in the macro at once: driver, sum register, accumulator, result register.
-_IN_FLIGHT = 4
-
 
 def ones_in_vector(operation, config):
     """Sum of the activations of an unsigned operation, from its bits."""
@@ -50,6 +47,8 @@ class MacroHandshake(wiring.Component):
         m = Module()
         m.submodules.macro = macro = self.macro
         config = macro.config
+        # Operations in the macro at once: driver, registers in the trees, sum register, accumulator, result register.
+        in_flight = 4 + config.pipeline
         for name in ("write", "i_stream", "o_stream"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(macro, name))
 
@@ -60,23 +59,23 @@ class MacroHandshake(wiring.Component):
         # Only unsigned operations are summed up here: signs are the business of the dot product's proof.
         known = Signal(len(result.input_sum))
         m.d.comb += known.eq(Mux(exists, ones_in_vector(operation, config), 0))
-        pending = [Signal(2 + len(known), name=f"pending_{index}") for index in range(_IN_FLIGHT)]
-        level = Signal(range(_IN_FLIGHT + 1))
+        pending = [Signal(2 + len(known), name=f"pending_{index}") for index in range(in_flight)]
+        level = Signal(range(in_flight + 1))
         entry = Signal(2 + len(known))
         m.d.comb += entry.eq((known << 2) | (operation.signed << 1) | ~exists)
 
-        kept = Signal(range(_IN_FLIGHT + 1))
+        kept = Signal(range(in_flight + 1))
         m.d.comb += kept.eq(level - answered)
         with m.If(answered):
             m.d.sync += [older.eq(newer) for older, newer in pairwise(pending)]
         with m.If(taken):
             with m.Switch(kept):
-                for index in range(_IN_FLIGHT):
+                for index in range(in_flight):
                     with m.Case(index):
                         m.d.sync += pending[index].eq(entry)
         m.d.sync += level.eq(kept + taken)
 
-        m.d.comb += Assert((level < _IN_FLIGHT) | answered | ~taken)
+        m.d.comb += Assert((level < in_flight) | answered | ~taken)
         with m.If(self.o_stream.valid):
             m.d.comb += [Assert(level != 0), Assert(result.error == pending[0][0])]
             with m.If(~pending[0][1] | pending[0][0]):
@@ -89,7 +88,8 @@ class MacroHandshake(wiring.Component):
             m.d.comb += [Assert(self.o_stream.valid), Assert(result.as_value() == offered.as_value())]
 
         # One stall of the result may hold up whatever is behind it, so patience is counted between stalls.
-        patience = macro.latency + config.max_act_bits - 1
+        longest = config.operation_cycles(config.max_act_bits)
+        patience = macro.latency + longest - 1
         unanswered, refused = Signal(range(patience + 1)), Signal(range(patience + 1))
         m.d.sync += [unanswered.eq(0), refused.eq(0)]
         with m.If(self.o_stream.ready):
@@ -97,7 +97,7 @@ class MacroHandshake(wiring.Component):
                 m.d.comb += Assert(unanswered != patience)
                 m.d.sync += unanswered.eq(unanswered + 1)
             with m.If(self.i_stream.valid & ~self.i_stream.ready):
-                m.d.comb += Assert(refused != config.max_act_bits)
+                m.d.comb += Assert(refused != longest)
                 m.d.sync += refused.eq(refused + 1)
 
         addressed = Array([*macro.computing, 0])[self.write.payload.set]
