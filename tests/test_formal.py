@@ -2,6 +2,7 @@
 """Proofs for all inputs and all time, and for each a mutant that the same property must refute."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,26 @@ def signed_weights_as_unsigned(m, macro):
     m.d.comb += m.submodules.write_port.i_stream.payload.signed.eq(0)
 
 
+def ignores_the_upper_plane(m, macro):
+    """Of planes that go side by side, the upper one does not count."""
+    m.d.comb += m.submodules.group_0.sums[1][0].eq(0)
+
+
+def repeats_the_first_rows(m, macro):
+    """Row groups take turns in the driver, but not in the array."""
+    m.d.comb += m.submodules.array.row_group.eq(0)
+
+
+def adds_every_plane_at_the_bottom(m, macro):
+    """Planes that were skipped leave no gap."""
+    m.d.comb += m.submodules.group_0.place.eq(0)
+
+
+def keeps_the_sums_of_a_level(m, macro):
+    """The registers in the trees never take anything new."""
+    m.d.comb += m.submodules.tree.enable.eq(0)
+
+
 DOT_PRODUCTS: dict[str, tuple[dict[str, Any], Fault]] = {
     "cells-of-1-bit": (dict(rows=2, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=2), result_too_narrow),
     "cells-of-2-bits": (
@@ -88,7 +109,40 @@ DOT_PRODUCTS: dict[str, tuple[dict[str, Any], Fault]] = {
         dict(rows=3, words=1, cell_bits=2, max_weight_bits=2, max_act_bits=2, weight_sets=1),
         keeps_the_input_sum,
     ),
-}
+    # Every precision up to 4 bits x 4 bits, fused from single bits or in one cell.
+    "four-bits-of-1": (
+        dict(rows=2, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=4, weight_sets=1),
+        signed_weights_as_unsigned,
+    ),
+    "a-cell-of-4-bits": (
+        dict(rows=2, words=1, cell_bits=4, max_weight_bits=4, max_act_bits=4, weight_sets=1),
+        result_too_narrow,
+    ),
+    # The dial.
+    "two-planes": (
+        dict(rows=2, words=2, cell_bits=1, max_weight_bits=2, max_act_bits=3, planes_per_cycle=2),
+        ignores_the_upper_plane,
+    ),
+    "row-groups": (
+        dict(rows=2, words=2, cell_bits=1, max_weight_bits=2, max_act_bits=2, row_groups=2),
+        repeats_the_first_rows,
+    ),
+    "plane-skipping": (
+        dict(rows=2, words=2, cell_bits=1, max_weight_bits=2, max_act_bits=3, plane_skipping=True),
+        adds_every_plane_at_the_bottom,
+    ),
+    "pipeline": (
+        dict(rows=4, words=1, cell_bits=1, max_weight_bits=1, max_act_bits=2, pipeline=1),
+        keeps_the_sums_of_a_level,
+    ),
+    "planes-in-turn-skipped": (
+        dict(
+            rows=4, words=1, cell_bits=1, max_weight_bits=1, weight_sets=1, max_act_bits=3,
+            row_groups=2, planes_per_cycle=2, plane_skipping=True,
+        ),
+        adds_every_plane_at_the_bottom,
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", DOT_PRODUCTS)
@@ -101,6 +155,13 @@ def test_macro_computes_integer_dot_products_in_every_format(request, case):
 
 #: Small enough for all of its states, large enough for two sets, several planes and errors.
 TRAFFIC = MacroConfig(rows=2, words=1, cell_bits=1, max_weight_bits=1, weight_sets=2, max_act_bits=2)
+#: The same at every setting of the dial.
+DIALS = {
+    "two-planes": replace(TRAFFIC, planes_per_cycle=2, max_act_bits=3),
+    "row-groups": replace(TRAFFIC, row_groups=2),
+    "plane-skipping": replace(TRAFFIC, plane_skipping=True),
+    "pipeline": replace(TRAFFIC, rows=4, pipeline=1),
+}
 
 
 def drops_planes_of_a_stalled_array(m, macro):
@@ -132,6 +193,13 @@ def test_macro_never_drops_repeats_or_hangs(request, fault):
     check(request, MacroHandshake(Macro(TRAFFIC)), MacroHandshake(faulty(Macro, fault)(TRAFFIC)))
 
 
+@pytest.mark.parametrize("dial", DIALS)
+def test_macro_never_drops_repeats_or_hangs_at_any_setting_of_the_dial(request, dial):
+    config = DIALS[dial]
+    mutant = faulty(Macro, drops_planes_of_a_stalled_array)(config)
+    check(request, MacroHandshake(Macro(config)), MacroHandshake(mutant))
+
+
 def computes_with_the_set_being_written(m, macro):
     """The array reads the set that a write addresses."""
     with m.If(macro.write.valid):
@@ -150,6 +218,13 @@ def test_writing_an_idle_set_changes_nothing(request, fault):
         return IdleSetWrites(kind(TRAFFIC), Macro(TRAFFIC))
 
     check(request, twins(Macro), twins(faulty(Macro, fault)))
+
+
+@pytest.mark.parametrize("dial", DIALS)
+def test_writing_an_idle_set_changes_nothing_at_any_setting_of_the_dial(request, dial):
+    config = DIALS[dial]
+    mutant = faulty(Macro, computes_with_the_set_being_written)(config)
+    check(request, IdleSetWrites(Macro(config), Macro(config)), IdleSetWrites(mutant, Macro(config)))
 
 
 def overtakes(m, adapter):
