@@ -41,7 +41,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
     config = MacroConfig(**case["config"])
     folder = OUTPUT / "runs" / case["name"]
     source = write_verilog(Macro(config), folder, "macro")
-    met = (folder / f"{case['simulator']}.json").resolve()
+    met = (folder / f"{case['bench']}-{case['simulator']}.json").resolve()
     met.unlink(missing_ok=True)
     environment = {"MACRO": json.dumps(case["config"]), "MACRO_COVERAGE": str(met), "ROUNDS": str(case["rounds"])}
     counting = case["code"] and case["simulator"] == "verilator"
@@ -49,7 +49,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
         result = run_bench(
             source,
             "macro",
-            "tb_macro",
+            case["bench"],
             simulator=case["simulator"],
             seed=case["seed"],
             env=environment,
@@ -72,6 +72,7 @@ def cases(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         {
             "name": f"{arguments.seed}-{index}",
             "simulator": simulator,
+            "bench": bench,
             "config": asdict(configs[index]),
             "seed": arguments.seed * 10_000 + index,
             "rounds": arguments.rounds,
@@ -81,6 +82,7 @@ def cases(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         }
         for index in chosen
         for simulator in arguments.simulators
+        for bench in ("tb_macro", *(["tb_operations"] if configs[index].beyond_mac else []))
     ]
 
 

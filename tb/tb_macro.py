@@ -7,6 +7,7 @@ Environment variables: ``MACRO``, the configuration's fields as JSON; ``ROUNDS``
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -50,6 +51,10 @@ class Environment:
         self.sink = StreamSink(self.pins[2], randoms[2], stall)
         self.tasks: list[Task] = []
 
+    def monitor(self, pins: StreamPins, seen: Callable[[int], None]) -> StreamMonitor:
+        """A monitor of one of the streams."""
+        return StreamMonitor(pins, seen)
+
     def _written(self, payload: int) -> None:
         self.counts["dropped"] += not self.scoreboard.model.write(payload)
         self.collector.write(payload, int(self.dut.computing.value))
@@ -89,7 +94,7 @@ class Environment:
         self.collector = MacroCollector(CONFIG, self.scoreboard.model, COVERAGE)
         # Writes come first: one that is taken together with an operation is seen by it.
         callbacks = self._written, self._operated, self._answered
-        self.monitors = [StreamMonitor(pins, seen) for pins, seen in zip(self.pins, callbacks, strict=True)]
+        self.monitors = [self.monitor(pins, seen) for pins, seen in zip(self.pins, callbacks, strict=True)]
         self.counts = Counter()
         self.dut.rst.value = 1
         self.dut.write__valid.value = self.dut.i_stream__valid.value = self.dut.o_stream__ready.value = 0
@@ -114,7 +119,7 @@ class Environment:
         self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed))
         return occupied_cycles(CONFIG, x, bits, signed)
 
-    def finish(self, operations: int) -> None:
+    def check(self, operations: int) -> None:
         """Every one of so many operations must have been answered."""
         self.scoreboard.finish(operations)
         if path := os.environ.get("MACRO_COVERAGE"):
@@ -148,7 +153,7 @@ async def random_dot_products(dut, stall):
         await bench.until(1, operations)
     await bench.until(2, operations)
     await RisingEdge(dut.clk)
-    bench.finish(operations)
+    bench.check(operations)
     assert bench.counts["planes"] == planes
     assert bench.counts["errors"] == 0
 
@@ -178,7 +183,7 @@ async def requests_that_do_not_exist(dut, stall):
     await bench.until(0, CONFIG.rows + broken)
     for _ in range(2):
         await RisingEdge(dut.clk)
-    bench.finish(2 * len(impossible))
+    bench.check(2 * len(impossible))
     assert bench.counts["dropped"] == bench.counts["errors"] == broken
 
 
@@ -201,7 +206,7 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     await bench.until(2, 20)
     await bench.until(0, written + 2 * CONFIG.rows)
     await RisingEdge(dut.clk)
-    bench.finish(20)
+    bench.check(20)
 
 
 @cocotb.test()
@@ -223,7 +228,7 @@ async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
         bench.operate(0)
     await bench.until(2, 3)
     await RisingEdge(dut.clk)
-    bench.finish(3)
+    bench.check(3)
 
 
 @cocotb.test(skip="icarus" not in cocotb.SIM_NAME.lower())
@@ -251,4 +256,4 @@ async def rows_never_written_do_not_matter_where_the_activation_is_zero(dut):
     assert unknown == CONFIG.weight_sets, "the cells were not made unknown"
     await bench.until(2, CONFIG.weight_sets)
     await RisingEdge(dut.clk)
-    bench.finish(CONFIG.weight_sets)
+    bench.check(CONFIG.weight_sets)

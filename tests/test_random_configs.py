@@ -55,6 +55,8 @@ def test_random_macro_passes_every_bench(name, simulator, tmp_path):
     assert len(result.passed) == 6 + (config.weight_sets > 1) + (simulator == "icarus")
     coverage = macro_coverage()
     coverage.add(met)
+    if config.beyond_mac:
+        run_bench(source, "macro", "tb_operations", simulator=simulator, env={**environment, "MACRO_COVERAGE": ""})
     # Three random tests of six matrices with five operations each; the results of all are counted.
     assert coverage.crosses["operations"].hits.total() >= 3 * 6 * 5
     assert {hit[-1] for hit in coverage.crosses["operations"].hits} == {"taken", "waited"}

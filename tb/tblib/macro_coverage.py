@@ -4,10 +4,10 @@ from collections import deque
 from typing import Any
 
 from cimarron.config import MacroConfig
-from cimarron.macro.ports import OperationLayout, WriteLayout
+from cimarron.macro.ports import Operation, OperationLayout, WriteLayout
 
 from .coverage import Coverage, Cross
-from .macro import MacroModel, unpack_fields
+from .macro import MacroModel, operations_of, unpack_fields
 
 __all__ = ["MacroCollector", "macro_coverage"]
 
@@ -28,7 +28,8 @@ def macro_coverage() -> Coverage:
     """Nothing met so far.
 
     ``formats`` crosses every precision with every sign. ``operations`` crosses ranges of them with the weight set, the
-    dial and back-pressure: whether the result had to wait. ``requests`` crosses what can be asked, on either input,
+    dial and back-pressure: whether the result had to wait. Both are about multiply-accumulates; ``kinds`` crosses all
+    operations with the dial and back-pressure. ``requests`` crosses what can be asked, on either input,
     with whether it had to wait and what the macro was doing.
     """
     return Coverage(
@@ -43,6 +44,16 @@ def macro_coverage() -> Coverage:
                     "weight_bits": ("1-2", "4", "8-16"),
                     "weight": _SIGNS,
                     "set": ("first", "other"),
+                    "planes": (1, 2, 4, 8),
+                    "row_groups": ("one", "more"),
+                    "skipping": (False, True),
+                    "pipeline": ("none", "some"),
+                    "result": ("taken", "waited"),
+                }
+            ),
+            "kinds": Cross(
+                {
+                    "kind": tuple(operation.name for operation in Operation),
                     "planes": (1, 2, 4, 8),
                     "row_groups": ("one", "more"),
                     "skipping": (False, True),
@@ -78,7 +89,7 @@ class MacroCollector:
         self.config = config
         self.model = model
         self.coverage = coverage
-        self._unanswered: deque[dict[str, Any] | None] = deque()
+        self._unanswered: deque[dict[str, dict[str, Any]]] = deque()
         self._waited = {"write": False, "operation": False, "result": False}
         self._back_to_back = dict.fromkeys(self._waited, False)
 
@@ -113,31 +124,36 @@ class MacroCollector:
         config = self.config
         fields = unpack_fields(OperationLayout(config), payload)
         bits, weight_set = fields["bits"], fields["set"]
-        if not 1 <= bits <= config.max_act_bits or weight_set >= config.weight_sets:
+        code = fields.get("operation", Operation.MAC)
+        exists = 1 <= bits <= config.max_act_bits and weight_set < config.weight_sets
+        if not exists or code not in operations_of(config):
             self._request("operation", "no such operation", computing)
-            self._unanswered.append(None)
+            self._unanswered.append({})
             return
         self._request("operation", "operation", computing)
-        weights = self.model.sets[weight_set]
-        act, weight = _SIGNS[fields["signed"]], _SIGNS[weights.signed]
-        self.coverage.crosses["formats"].sample(act_bits=bits, act=act, weight_bits=weights.bits, weight=weight)
-        self._unanswered.append(
-            {
+        dial = {
+            "planes": config.planes_per_cycle,
+            "row_groups": "one" if config.row_groups == 1 else "more",
+            "skipping": config.plane_skipping,
+            "pipeline": "some" if config.pipeline else "none",
+        }
+        met: dict[str, dict[str, Any]] = {"kinds": {"kind": Operation(code).name, **dial}}
+        if code == Operation.MAC:
+            weights = self.model.sets[weight_set]
+            act, weight = _SIGNS[fields["signed"]], _SIGNS[weights.signed]
+            self.coverage.crosses["formats"].sample(act_bits=bits, act=act, weight_bits=weights.bits, weight=weight)
+            met["operations"] = {
                 "act_bits": _act_range(bits),
                 "act": act,
                 "weight_bits": _weight_range(weights.bits),
                 "weight": weight,
                 "set": "other" if weight_set else "first",
-                "planes": config.planes_per_cycle,
-                "row_groups": "one" if config.row_groups == 1 else "more",
-                "skipping": config.plane_skipping,
-                "pipeline": "some" if config.pipeline else "none",
+                **dial,
             }
-        )
+        self._unanswered.append(met)
 
     def result(self) -> None:
         """The oldest operation was answered."""
-        operation = self._unanswered.popleft()
-        if operation is not None:
-            waited = "waited" if self._waited["result"] else "taken"
-            self.coverage.crosses["operations"].sample(result=waited, **operation)
+        waited = "waited" if self._waited["result"] else "taken"
+        for cross, values in self._unanswered.popleft().items():
+            self.coverage.crosses[cross].sample(result=waited, **values)

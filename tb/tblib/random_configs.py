@@ -50,7 +50,12 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
     pipeline = rng.choice((1, 1, 1, 2, 2, 3, 4)) if pipelined else 0
     fewest = max(2 ** (pipeline + 1) if pipeline else 1, 2 if row_groups == 1 else 1)
     group_rows = fewest + rng.choice((0, 0, 1, 2, 3, 5, 9))
+    bitwise = rng.random() < 0.3
     return MacroConfig(
+        bitwise=bitwise,
+        best_match=bitwise and rng.random() < 0.5,
+        carryless=rng.random() < 0.2,
+        transposed=rng.random() < 0.2,
         rows=group_rows * row_groups,
         words=max_weight_bits // cell_bits * rng.choice((1, 1, 2, 3)),
         cell_bits=cell_bits,
