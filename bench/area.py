@@ -14,6 +14,7 @@ import argparse
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from amaranth.lib.wiring import Component
 from benchlib.core import Column, Core, Ring
 from benchlib.naive_tree import NaiveTree
-from benchlib.slices import BoothSlice, DistributedSlice, Shared, Slice
+from benchlib.slices import BoothSlice, DistributedSlice, Shared, Slice, WideSlice
 from benchlib.synthesis import FLOWS, NAMELESS, Area, area, fmax, require
 from cimarron.config import TARGETS, MacroConfig
 from cimarron.macro.adder_tree import AdderTree
@@ -44,7 +45,7 @@ ARRAYS = [64, 128, 256]
 ALTERNATIVES = [
     (way, tree, target)
     for target in FLOWS
-    for way, targets in (("slice", FLOWS), ("booth", FLOWS), ("distributed", ("ecp5", "gowin")))
+    for way, targets in (("slice", FLOWS), ("two planes", FLOWS), ("booth", FLOWS), ("distributed", ("ecp5", "gowin")))
     for tree in ("carry_save", "ripple")
     if target in targets
 ]
@@ -129,18 +130,20 @@ def totals(cells: str, adder: str, target: str, config: MacroConfig, parts: list
 def alternative(name: str, tree: str, target: str) -> Row:
     """Other ways to the same dot products: 64 rows x 2 words with two weight sets, without what a macro has once.
 
-    ``sizes_per_mac`` compares them where they differ in what they do per cycle: two planes of one-bit products for
-    Booth's recoding, one for the others.
+    ``per_mac`` is about one-bit products per cycle, of which two planes and Booth's recoding do twice as many.
     """
     config = MacroConfig(rows=64, words=2, target=target)
     macs = config.set_bits
     if name == "slice":
         design = Slice(config, TREES[tree](rows=64, words=2, bits=4))
+    elif name == "two planes":
+        wide = replace(config, planes_per_cycle=2)
+        design, macs = WideSlice(wide, TREES[tree]), 2 * macs
     elif name == "booth":
         design, macs = BoothSlice(config, TREES[tree]), 2 * macs
     else:
         design = DistributedSlice(config, TREES[tree])
-    found = area(written(design, f"{name}_{config.rows}_{tree}"), target)
+    found = area(written(design, f"{name.replace(' ', '_')}_{config.rows}_{tree}"), target)
     size = found.transistors if target == "asic" else found.luts
     row: Row = {"target": target, "way": name, "adder": tree, "size": size, "carry": found.carry, "ffs": found.ffs}
     return row | {"memory_luts": found.memory_luts, "planes": macs // config.set_bits, "per_mac": round(size / macs, 3)}

@@ -58,6 +58,106 @@ def test_the_measured_core_computes_dot_products(area, adder):
     simulator.run()
 
 
+def control(step: int, first: int, capture: int, width: int, tops: int, negative: int, shift: int) -> int:
+    return step | first << 1 | negative << 2 | shift << 3 | capture << 4 | width << 5 | tops << 6
+
+
+@pytest.fixture(scope="module")
+def slices():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCH)
+        return importlib.import_module("benchlib.slices")
+
+
+@pytest.mark.parametrize("way", ["Slice", "WideSlice", "DistributedSlice", "BoothSlice"])
+@pytest.mark.parametrize("adder", NAMES)
+def test_every_way_that_is_measured_computes_dot_products(area, slices, way, adder):
+    """Signed weights of 8 bits in two cells, signed activations of 4 bits, in the second of two sets."""
+    rng = random.Random(7)
+    rows, act_bits = 8, 4
+    planes = 2 if way == "WideSlice" else 1
+    config = MacroConfig(rows=rows, words=2, planes_per_cycle=planes)
+    tree = area.TREES[adder]
+    design = (
+        slices.Slice(config, tree(rows=rows, words=2, bits=4)) if way == "Slice" else getattr(slices, way)(config, tree)
+    )
+    weights = [rng.randint(-128, 127) for _ in range(rows)]
+    x = [rng.randint(-8, 7) for _ in range(rows)]
+
+    def spread(low: int, high: int, bits: int) -> int:
+        """Two numbers, plane by plane."""
+        return sum((low >> bit & 1) << 2 * bit | (high >> bit & 1) << 2 * bit + 1 for bit in range(bits))
+
+    # Offset-binary: 128 more, in cells of four bits.
+    cells = [((weight + 128) & 15, (weight + 128) >> 4) for weight in weights]
+
+    def distributed_writes():
+        for block in range(rows // 4):
+            for index in range(16):
+                chosen = [cells[4 * block + row] for row in range(4) if index >> row & 1]
+                low, high = (sum(cell[side] for cell in chosen) for side in (0, 1))
+                yield 1 << block, index | 1 << 4, spread(low, high, 6)
+
+    def booth_digits():
+        """Most significant first: the digit of each row."""
+        for position in (1, 0):
+            digits = []
+            for value in x:
+                bits = [value >> bit & 1 if bit >= 0 else 0 for bit in range(2 * position - 1, 2 * position + 2)]
+                digits.append(bits[0] + bits[1] - 2 * bits[2])
+            yield digits
+
+    async def testbench(ctx):
+        if way == "DistributedSlice":
+            for line, address, row_data in distributed_writes():
+                ctx.set(design.lines, line)
+                ctx.set(design.address, address)
+                ctx.set(design.data, row_data)
+                await ctx.tick()
+        else:
+            for row, (low, high) in enumerate(cells):
+                ctx.set(design.lines, 1 << 2 * row + 1)
+                ctx.set(design.data, spread(low, high, 4))
+                await ctx.tick()
+        ctx.set(design.lines, 0)
+        ctx.set(design.set, 1)
+        if way == "BoothSlice":
+            steps = list(booth_digits())
+        else:
+            steps = [range(plane, plane + planes) for plane in range(act_bits - planes, -1, -planes)]
+        # Counts and inputs are registered with the sums, so control comes a cycle later.
+        for index, step in enumerate([*steps, None]):
+            command = 0
+            if way == "BoothSlice":
+                digits = step or [0] * rows
+                ctx.set(design.one, sum((abs(digit) == 1) << row for row, digit in enumerate(digits)))
+                ctx.set(design.two, sum((abs(digit) == 2) << row for row, digit in enumerate(digits)))
+                ctx.set(design.negative, sum((digit < 0) << row for row, digit in enumerate(digits)))
+                total, negatives = sum(digits), sum(digit < 0 for digit in digits)
+                command |= (index > 0) | (index == 1) << 1 | 1 << 3 | 0b10 << 4
+                command |= (total & (1 << design.digit_bits) - 1) << 6 | negatives << 6 + design.digit_bits
+            else:
+                masks = [
+                    sum((value >> plane & 1) << row for row, value in enumerate(x)) for plane in step or [0] * planes
+                ]
+                ctx.set(design.x, sum(mask << rows * p for p, mask in enumerate(masks)))
+                command |= control(index > 0, index == 1, 0, 1, 0b10, index == 1, 1)
+                for p, mask in enumerate(masks):
+                    command |= mask.bit_count() << 8 + p * config.count_bits
+            ctx.set(design.control, command)
+            await ctx.tick()
+        capture = 1 << 2 | 1 << 3 | 0b10 << 4 if way == "BoothSlice" else control(0, 0, 1, 1, 0b10, 0, 0)
+        ctx.set(design.control, capture)
+        await ctx.tick()
+        expected = sum(weight * value for weight, value in zip(weights, x, strict=True))
+        assert ctx.get(design.y[: config.result_bits].as_signed()) == expected
+
+    simulator = Simulator(design)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
 @pytest.mark.parametrize(("rows", "bits", "fewest"), [(64, 1, 63), (256, 1, 255), (64, 4, 246), (256, 4, 1012)])
 def test_floor_is_the_published_minimum(area, rows, bits, fewest):
     assert area.floor(rows, bits) == fewest

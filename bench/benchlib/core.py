@@ -97,7 +97,8 @@ class Core(wiring.Component):
         """Add to a module what comes after the sum register."""
         step, first, negative, shift, capture, width = control[:6]
         tops = control[6 : 6 + config.group_words]
-        count = Signal(config.count_bits)
+        planes = config.planes_per_cycle
+        count = Signal(planes * config.count_bits)
         m.d.sync += count.eq(control[6 + config.group_words :])
         results = []
         for index in range(config.groups):
@@ -110,11 +111,12 @@ class Core(wiring.Component):
                 group.capture.eq(capture),
                 group.width.eq(width),
                 group.tops.eq(tops),
-                group.count[0].eq(count),
             ]
+            m.d.comb += [group.count[p].eq(count.word_select(p, config.count_bits)) for p in range(planes)]
             for place in range(config.group_words):
                 word = index * config.group_words + place
-                m.d.comb += group.sums[0][place].eq(sums[word :: config.words])
+                for p in range(planes):
+                    m.d.comb += group.sums[p][place].eq(sums[p * config.words + word :: planes * config.words])
                 results.append(group.y[place])
         m.d.comb += y.eq(Cat(results))
 

@@ -13,7 +13,7 @@ from cimarron.macro.write_port import WritePort
 
 from .core import Core
 
-__all__ = ["BoothSlice", "DistributedSlice", "Shared", "Slice"]
+__all__ = ["BoothSlice", "DistributedSlice", "Shared", "Slice", "WideSlice"]
 
 
 def _stored(m: Module, config: MacroConfig, lines, row_data, chosen):
@@ -72,6 +72,59 @@ class Slice(wiring.Component):
         stored = Signal(self.config.set_bits)
         m.d.comb += stored.eq(Cat(_stored(m, self.config, self.lines, self.data, self.set)))
         m.d.comb += [core.x.eq(self.x), core.w.eq(stored), core.control.eq(self.control), self.y.eq(core.y)]
+        return m
+
+
+class WideSlice(wiring.Component):
+    """A `Slice` for several planes per cycle: as many products per cell, and as many trees.
+
+    Parameters
+    ----------
+    config : MacroConfig
+        As of `Slice`, with ``planes_per_cycle``.
+    tree : type of AdderTree
+
+    Members
+    -------
+    x : In(planes_per_cycle * rows)
+        Plane after plane.
+    lines, data, set, control, y
+        As of `Slice`; ``control`` ends in a count per plane.
+    """
+
+    def __init__(self, config: MacroConfig, tree: type[AdderTree]):
+        self.config = config
+        self.planes = config.planes_per_cycle
+        self.tree = tree(rows=config.rows, words=config.words * self.planes, bits=config.cell_bits)
+        super().__init__(
+            {
+                "x": In(self.planes * config.rows),
+                "lines": In(config.rows * config.weight_sets),
+                "data": In(config.row_bits),
+                "set": In(range(config.weight_sets)),
+                "control": In(6 + config.group_words + self.planes * config.count_bits),
+                "y": Out(config.words * config.result_bits),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.tree = tree = self.tree
+        products = []
+        for row, stored in enumerate(_stored(m, config, self.lines, self.data, self.set)):
+            cells = Signal(config.row_bits, name=f"cells_{row}")
+            m.d.comb += cells.eq(stored)
+            inputs = self.x[row :: config.rows]
+            products += [
+                cells.word_select(bit, config.words) & x.replicate(config.words)
+                for bit in range(config.cell_bits)
+                for x in inputs
+            ]
+        sums = Signal(len(tree.o))
+        m.d.comb += tree.i.eq(Cat(products))
+        m.d.sync += sums.eq(tree.o)
+        Core.accumulate(m, config, sums, self.control, self.y)
         return m
 
 
