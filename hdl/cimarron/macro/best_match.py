@@ -67,7 +67,7 @@ class BestMatch(wiring.Component):
             winners = []
             for pair in range(0, len(rivals), 2):
                 distance = Signal(config.distance_bits, name=f"distance_{level}_{pair}", reset_less=True)
-                index = Signal(range(config.words), name=f"index_{level}_{pair}", reset_less=True)
+                index = Signal(range(max(2, config.words)), name=f"index_{level}_{pair}", reset_less=True)
                 (a, a_index), (b, b_index) = rivals[pair], rivals[pair : pair + 2][-1]
                 b_wins = Signal(name=f"second_wins_{level}_{pair}")
                 m.d.comb += b_wins.eq(b < a)

@@ -201,7 +201,8 @@ class InputDriver(wiring.Component):
                     ]
                     if config.bitwise:
                         place = step // groups * width
-                        m.d.sync += plane.used.eq(Cat(source_bits > place + p for p in range(width)))
+                        own = range(place, min(place + width, config.max_act_bits))
+                        m.d.sync += plane.used.eq(Cat(source_bits > bit for bit in own))
         with m.If(advance):
             m.d.sync += [
                 self.o_stream.valid.eq(source_pending.any()),

@@ -60,7 +60,7 @@ class WordLines(wiring.Component):
         config, plane = self.config, self.plane
         cell_bits = config.cell_bits
         bitwise, whole = Signal(), Signal()
-        top = Signal(range(config.max_weight_bits))
+        top = Signal(range(max(2, config.max_weight_bits)))
         is_xor, is_xnor = (plane.operation == code for code in (Operation.XOR, Operation.XNOR))
         m.d.comb += [
             whole.eq(is_xor | is_xnor),
