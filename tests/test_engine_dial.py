@@ -15,8 +15,9 @@ pytestmark = pytest.mark.cosim
         "planes_per_cycle = 2\npipeline = 2",
         "planes_per_cycle = 8\nrow_groups = 2",
         "row_groups = 4\nplane_skipping = true",
+        "bitwise = true\nbest_match = true\ncarryless = true\ntransposed = true",
     ],
-    ids=["pipelined", "parallel", "skip"],
+    ids=["pipelined", "parallel", "skip", "operations"],
 )
 def test_bench_passes(dial, tmp_path):
     config = tmp_path / "dial.toml"
