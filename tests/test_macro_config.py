@@ -61,6 +61,36 @@ def test_operations_occupy_the_array_for_their_planes_times_row_groups(dial, cyc
     assert [config.operation_cycles(act_bits) for act_bits in range(1, 9)] == cycles
 
 
+@pytest.mark.parametrize("rows", [2, 7, 64])
+@pytest.mark.parametrize(
+    ("cell_bits", "max_weight_bits", "max_act_bits"), [(1, 1, 1), (1, 16, 1), (2, 2, 8), (4, 8, 8)]
+)
+def test_results_hold_counts_and_polynomials(rows, cell_bits, max_weight_bits, max_act_bits):
+    config = MacroConfig(
+        rows=rows, words=16, cell_bits=cell_bits, max_weight_bits=max_weight_bits, max_act_bits=max_act_bits
+    )
+    assert 2**config.distance_bits > rows * max_weight_bits >= 2 ** (config.distance_bits - 1)
+    # Two polynomials of the highest degrees.
+    assert config.carryless_bits == len(bin(1 << max_act_bits - 1 + max_weight_bits - 1)) - 2
+    # Neither reaches the sign of a result.
+    assert max(config.distance_bits, config.carryless_bits) < config.result_bits
+
+
+@pytest.mark.parametrize(("rows", "words"), [(4, 32), (64, 8), (16, 16)])
+def test_transposed_results_fit_exactly(rows, words):
+    config = MacroConfig(rows=rows, words=words, transposed=True)
+    columns = [end for bits in config.weight_widths for end in extremes(config.outputs(bits), 8, bits)]
+    assert config.result_bits == max(map(signed_bits, columns + extremes(rows, 8, 8)))
+    assert config.input_sum_bits == max(map(signed_bits, extremes(max(rows, words), 8, 1)))
+    assert config.vector_words == config.result_words == max(rows, words)
+
+
+def test_transposed_operations_take_their_planes_times_rows():
+    assert [MacroConfig(rows=8).transposed_cycles(bits) for bits in (1, 2, 8)] == [8, 16, 64]
+    config = MacroConfig(rows=8, row_groups=4, planes_per_cycle=4)
+    assert [config.transposed_cycles(bits) for bits in (1, 4, 5, 8)] == [8, 8, 16, 16]
+
+
 def test_geometry_of_the_default():
     config = MacroConfig(rows=64, words=32, cell_bits=4, max_weight_bits=16)
     assert config.weight_widths == (4, 8, 16)
@@ -96,6 +126,12 @@ def test_geometry_of_the_default():
             " not 8 (= rows 64 / row_groups 8)",
         ),
         ({"plane_skipping": 1}, "macro.plane_skipping must be True or False, not 1"),
+        ({"bitwise": 1}, "macro.bitwise must be True or False, not 1"),
+        ({"transposed": "yes"}, "macro.transposed must be True or False, not 'yes'"),
+        (
+            {"best_match": True, "carryless": True},
+            "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True",
+        ),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
         ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),

@@ -1,6 +1,7 @@
 """The macro's operations beyond multiply-accumulate, cycle by cycle against models that integers have checked."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
@@ -11,7 +12,7 @@ from amaranth.sim import Simulator
 from cimarron.config import MacroConfig
 from cimarron.macro.best_match import BestMatch
 from cimarron.macro.macro import Macro
-from cimarron.macro.ports import Operation
+from cimarron.macro.ports import Operation, OperationLayout
 from cimarron_sim.reference.bitwise import best_match, bit_counts
 from cimarron_sim.reference.carryless import carryless_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
@@ -51,6 +52,14 @@ def named(config: MacroConfig) -> str:
 def inputs(rng: np.random.Generator, config: MacroConfig, bits: int, signed: bool) -> list[np.ndarray]:
     """Vectors as long as the macro takes, whose extremes are extremes for every operation."""
     return vectors(rng, replace(config, rows=config.vector_words, row_groups=1, pipeline=0), bits, signed)
+
+
+@pytest.mark.parametrize("config", [MacroConfig(rows=4, words=4), MacroConfig(rows=4, words=4, plane_skipping=True)])
+def test_a_macro_without_options_has_nothing_of_them(config, tmp_path):
+    text = write_verilog(Macro(config), tmp_path, "macro").read_text()
+    traces = "operation|word_lines|x_bar|carryless|parit|row_driver|row_product|best|columns|used|final"
+    assert not [line for line in text.splitlines() if re.search(rf"\b({traces})", line)]
+    assert [field for field, _ in OperationLayout(config)] == ["x", "bits", "signed", "set"]
 
 
 @pytest.mark.parametrize("config", GEOMETRIES, ids=named)
