@@ -20,8 +20,8 @@ OUTPUT = Path("build/bench/operations.json")
 
 #: A macro of 4-bit cells that fuse to 8, as the default one, and one for binary networks.
 MACROS: dict[str, dict[str, Any]] = {
-    "8x2x4b": dict(rows=8, words=2),
-    "16x4x1b": dict(rows=16, words=4, cell_bits=1, max_weight_bits=1),
+    "16x4x4b": dict(rows=16, words=4),
+    "32x8x1b": dict(rows=32, words=8, cell_bits=1, max_weight_bits=1),
 }
 OPTIONS: dict[str, dict[str, bool]] = {
     "mac": {},
