@@ -23,7 +23,7 @@ MACROS: dict[str, dict[str, Any]] = {
     "16x4x4b": dict(rows=16, words=4),
     "32x8x1b": dict(rows=32, words=8, cell_bits=1, max_weight_bits=1),
 }
-OPTIONS: dict[str, dict[str, bool]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "mac": {},
     "bitwise": dict(bitwise=True),
     "best_match": dict(bitwise=True, best_match=True),

@@ -1,6 +1,5 @@
 """The compute-in-memory macro."""
 
-from collections.abc import Sequence
 from itertools import zip_longest
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
@@ -194,7 +193,7 @@ class Macro(wiring.Component):
                 count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle))),
             ]
 
-        ones: Sequence[Value] = [count[p] for p in range(config.planes_per_cycle)]
+        ones = [count[p] for p in range(config.planes_per_cycle)]
         if config.transposed:
             m.submodules.row_product = row_product = RowProduct(config)
             by_rows = sums_tag.operation == Operation.TRANSPOSED
