@@ -390,10 +390,18 @@ def test_depthwise_layers_read_planes():
 @settings(max_examples=25, deadline=None, derandomize=True)
 @pytest.mark.parametrize("config", [ROOMY, DEFAULT], ids=["roomy", "default"])
 def test_depthwise_layers_in_planes_are_exact(config, channels, multiplier, kernel, stride, size, pad, images):
-    builder = Builder((images, *size, 3)).conv2d(channels, (1, 1))
+    builder = Builder((images, *size, 3)).conv2d(channels, (2, 1))
     builder.depthwise_conv2d(multiplier, kernel, stride=stride, pads=(pad, 0, 1, pad))
     builder.depthwise_conv2d(1, (2, 2), pads=(1, 1, 1, 1)).conv2d(4, (1, 1))
     assert_exact(builder, config)
+
+
+def test_blocks_are_written_to_planes():
+    builder = Builder((1, 21, 21, 3)).conv2d(8, (3, 3), stride=(2, 2), pads=(1, 1, 1, 1))
+    program = assert_exact(builder.depthwise_conv2d(1, (3, 3)).conv2d(4, (1, 1)), DEFAULT)
+    assert program.layers[1].output.planes == 4
+    first = jobs_of(program)[1]
+    assert (first["tile_words"], first["group_words"], first["group_columns"], first["edge_lines"]) == (16, 4, 2, 1)
 
 
 def test_pools_load_their_weights_once():

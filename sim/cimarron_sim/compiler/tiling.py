@@ -199,7 +199,8 @@ def _fits_planes(tiling_outputs: int, layer: MacLayer, block: Block, planes: int
     """Whether tiles of so many output channels can be written to planes of ``planes`` channels."""
     if layer.outputs % planes or planes % lanes:
         return False
-    return tiling_outputs == planes if block.pixels > 1 else tiling_outputs % planes == 0
+    # Groups have two steps: pixels of a line and lines, or planes and lines.
+    return tiling_outputs == planes if block.width > 1 else tiling_outputs % planes == 0
 
 
 def _tile(
@@ -255,7 +256,7 @@ def _output_fields(layer: MacLayer) -> dict[str, int]:
 
 
 def _output_steps(layer: MacLayer, tiling: Tiling, lanes: int) -> dict[str, int]:
-    """Where the outputs of a tile lie; the groups are the pixels of a block, or the planes of a pixel."""
+    """Where the outputs of a tile lie; the groups of a line are the pixels of a block, or the planes of a pixel."""
     block, planes, window = tiling.block, tiling.y_planes, layer.window
     pixel = (planes or layer.outputs) * layer.y.dtype.itemsize
     line = window.out_width * pixel
@@ -265,29 +266,24 @@ def _output_steps(layer: MacLayer, tiling: Tiling, lanes: int) -> dict[str, int]
         "out_pixel_step": block.width * pixel,
         "out_line_step": block.height * line,
         "out_tile_step": tile_step,
+        "group_line_step": line,
     }
-    if block.pixels > 1:
-        return steps | {
-            "group_words": tiling.outputs, "group_columns": block.width, "group_step": pixel, "group_line_step": line,
-        }  # fmt: skip
-    group = planes or -(-tiling.full_words // lanes) * lanes
-    return steps | {
-        "group_words": group, "group_columns": -(-tiling.full_words // group), "group_step": plane if planes else 0,
-        "group_line_step": 0,
-    }  # fmt: skip
+    if block.width > 1:
+        return steps | {"group_words": tiling.outputs, "group_columns": block.width, "group_step": pixel}
+    # Some group has to follow another one in a block; a single one may be cut by the end of the tile.
+    group = planes or (tiling.outputs if block.pixels > 1 else -(-tiling.outputs // lanes) * lanes)
+    return steps | {"group_words": group, "group_columns": -(-tiling.outputs // group), "group_step": plane}
 
 
 def _edges(layer: MacLayer, tiling: Tiling, stripe: Stripe, group_columns: int) -> dict[str, int]:
     """How much of the last blocks of a stripe lies inside the image."""
     block, walk = tiling.block, tiling.walk
-    if block.pixels == 1:
-        return {"edge_columns": group_columns, "edge_lines": 1}
     is_right = stripe.column + stripe.columns == walk.out_width
     is_bottom = stripe.row + stripe.rows == walk.out_height
     columns_left = layer.window.out_width - (walk.out_width - 1) * block.width
     lines_left = layer.window.out_height - (walk.out_height - 1) * block.height
     return {
-        "edge_columns": columns_left if is_right else block.width,
+        "edge_columns": columns_left if is_right and block.width > 1 else group_columns,
         "edge_lines": lines_left if is_bottom else block.height,
     }
 
