@@ -1,5 +1,6 @@
 """From a graph to a program."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from cimarron.config import EngineConfig, SocConfig
@@ -16,6 +17,7 @@ from .layout import Layout, lay_out
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
 from .program import Activation, Layer, Placement, Program
+from .prune import Pruning, prune
 from .schedule import Schedule, schedule
 from .stream import weight_stream
 from .tiling import jobs
@@ -43,11 +45,9 @@ def _refuse_oversized(layout: Layout, plan: Schedule, streams: Sequence[bytes], 
     )
 
 
-def _activation(graph: Graph, plan: Schedule, name: str, planes: int = 0) -> Activation:
+def _activation(graph: Graph, plan: Schedule, name: str) -> Activation:
     tensor = graph.tensors[name]
-    return Activation(
-        tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name, planes=planes
-    )
+    return Activation(tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name)
 
 
 def _jobs(
@@ -80,14 +80,15 @@ def _steps(graph: Graph, plan: Schedule, operators: _Operators, config: EngineCo
     return b"".join(steps)
 
 
-def _layers(graph: Graph, plan: Schedule, operators: _Operators, config: SocConfig) -> tuple[Layer, ...]:
-    engine = config.engine
+def _layers(pruning: Pruning, plan: Schedule, operators: _Operators, config: SocConfig) -> tuple[Layer, ...]:
+    engine, graph = config.engine, pruning.graph
     source = _activation(graph, plan, graph.inputs[0])
     bound = load_bound(source.nbytes, engine)
     layers = [Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound)]
     for node, operator in zip(plan.layers, operators, strict=True):
         planes = operator.tiling.y_planes if isinstance(operator, EngineLayer) else 0
-        output = _activation(graph, plan, node.outputs[0], planes)
+        absent = tuple(pruning.absent.get(node.outputs[0], {}).items())
+        output = dataclasses.replace(_activation(graph, plan, node.outputs[0]), planes=planes, absent=absent)
         jobs_before = layers[-1].last_job
         if isinstance(operator, CpuLayer):
             last_job = jobs_before + len(operator.steps)
@@ -146,8 +147,9 @@ def compile(graph: Graph, config: SocConfig) -> Program:
         If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
     """
     _refuse_unsupported(graph, config)
-    graph = fold(graph).graph
     engine = config.engine
+    pruning = prune(fold(graph).graph, engine.lanes)
+    graph = pruning.graph
     plan = schedule(graph, engine)
     planes = choose_planes(graph, engine)
     operators = [read_operator(graph, node, engine, planes) for node in plan.layers]
@@ -157,7 +159,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
         else weight_stream(operator.layer, operator.tiling, graph.profile, engine)
         for operator in operators
     ]
-    layers = _layers(graph, plan, operators, config)
+    layers = _layers(pruning, plan, operators, config)
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
 
     # Steps are as long wherever things lie.

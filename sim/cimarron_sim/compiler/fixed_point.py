@@ -1,10 +1,11 @@
-"""Integer arithmetic of profile TFLM, for what is computed ahead of time."""
+"""The engine's arithmetic, for what is computed ahead of time."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["exponential", "high_multiply", "requantise", "shift_right"]
+__all__ = ["exponential", "high_multiply", "requantise", "requantise_channels", "shift_right"]
 
 
 def high_multiply(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
@@ -36,6 +37,33 @@ def requantise(acc: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
     """
     wide = (acc << max(shift, 0)).astype(np.int32).astype(np.int64)
     return shift_right(high_multiply(wide, multiplier), max(-shift, 0))
+
+
+def requantise_channels(
+    scaling: Mapping[str, np.ndarray], sums: np.ndarray, zero_point: int, clamps: Sequence[int]
+) -> np.ndarray:
+    """What the engine makes of sums, in either profile.
+
+    Parameters
+    ----------
+    scaling : dict of str to array, shape (outputs,)
+        ``scale``, or ``multiplier`` and ``shift``: see `cimarron_sim.graph`.
+    sums : int64 array, shape (outputs, n)
+        Values of int32, bias included.
+    zero_point : int
+    clamps : two int
+
+    Returns
+    -------
+    int64 array, shape (outputs, n)
+    """
+    if "scale" in scaling:
+        with np.errstate(over="ignore"):
+            steps = np.rint(sums.astype(np.float32) * scaling["scale"][:, np.newaxis]).astype(np.float64)
+    else:
+        pairs = zip(scaling["multiplier"].tolist(), scaling["shift"].tolist(), strict=True)
+        steps = np.stack([requantise(row, *pair) for row, pair in zip(sums, pairs, strict=True)])
+    return np.clip(steps + zero_point, *clamps).astype(np.int64)
 
 
 def exponential(a: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from cimarron.isa import Profile
 
 from ..graph import Graph, Node, Tensor
-from .fixed_point import requantise
+from .fixed_point import requantise_channels
 from .table import lookup_table
 
 __all__ = ["Folding", "fold"]
@@ -131,22 +131,9 @@ def _relay(layer: Node, middle: Tensor, table: np.ndarray, profile: Profile, out
     scaling = {name: np.broadcast_to(layer.attributes[name], outputs) for name in names}
 
     def function(sums: np.ndarray) -> np.ndarray:
-        return table[_requantised(scaling, sums, middle.zero_point, clamps) & 0xFF]
+        return table[requantise_channels(scaling, sums, middle.zero_point, clamps) & 0xFF]
 
     return function
-
-
-def _requantised(
-    scaling: Mapping[str, np.ndarray], sums: np.ndarray, zero_point: int, clamps: tuple[int, ...]
-) -> np.ndarray:
-    """What the engine makes of sums, int64, shape (outputs, n)."""
-    if "scale" in scaling:
-        with np.errstate(over="ignore"):
-            steps = np.rint(sums.astype(np.float32) * scaling["scale"][:, np.newaxis]).astype(np.float64)
-    else:
-        pairs = zip(scaling["multiplier"].tolist(), scaling["shift"].tolist(), strict=True)
-        steps = np.stack([requantise(row, *pair) for row, pair in zip(sums, pairs, strict=True)])
-    return np.clip(steps + zero_point, clamps[0], clamps[1]).astype(np.int64)
 
 
 def _scales(graph: Graph, layer: Node, node: Node) -> Iterator[dict[str, np.ndarray]]:
@@ -204,8 +191,8 @@ def _equal_scaling(
         if not found:
             found = {name: values.copy() for name, values in scaling.items()}
         # A sum outside the bounds may be anything.
-        up = (_requantised(scaling, reached, zero_point, clamps) >= codes) | (reached > high[:, np.newaxis])
-        down = (_requantised(scaling, below, zero_point, clamps) < codes) | (below < low[:, np.newaxis])
+        up = (requantise_channels(scaling, reached, zero_point, clamps) >= codes) | (reached > high[:, np.newaxis])
+        down = (requantise_channels(scaling, below, zero_point, clamps) < codes) | (below < low[:, np.newaxis])
         fits = pending & (up & down).all(axis=1)
         for name, values in scaling.items():
             found[name][fits] = values[fits]

@@ -33,11 +33,14 @@ class Activation:
     address : int
         Byte address in the activation buffer.
     shape : tuple of int
+        Of what is stored.
     dtype : str
         numpy's name: int8, uint8 or int32.
     planes : int
         0 if it lies there in the order of its shape. Otherwise the last axis, the channels, is cut into planes of so
         many: the order is (images, planes, height, width, channels of a plane).
+    absent : tuple of (int, int)
+        Channels of the graph's tensor that are not stored, and the value they always have.
     """
 
     tensor: str
@@ -45,6 +48,7 @@ class Activation:
     shape: tuple[int, ...]
     dtype: str
     planes: int = 0
+    absent: tuple[tuple[int, int], ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -52,13 +56,16 @@ class Activation:
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
     def array(self, content: bytes) -> np.ndarray:
-        """The tensor, from its bytes in memory."""
+        """The graph's tensor, from its bytes in memory."""
         values = np.frombuffer(content, np.dtype(self.dtype).newbyteorder("<"))
-        if not self.planes:
-            return values.reshape(self.shape)
-        images, height, width, channels = self.shape
-        stored = values.reshape(images, channels // self.planes, height, width, self.planes)
-        return np.moveaxis(stored, 1, 3).reshape(self.shape)
+        if self.planes:
+            images, height, width, channels = self.shape
+            stored = values.reshape(images, channels // self.planes, height, width, self.planes)
+            values = np.moveaxis(stored, 1, 3)
+        values = values.reshape(self.shape)
+        for channel, value in sorted(self.absent):
+            values = np.insert(values, channel, value, axis=-1)
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +256,8 @@ class Program:
 
 
 def _activation(fields: dict[str, Any]) -> Activation:
-    return Activation(**{**fields, "shape": tuple(fields["shape"])})
+    absent = tuple((channel, value) for channel, value in fields["absent"])
+    return Activation(**{**fields, "shape": tuple(fields["shape"]), "absent": absent})
 
 
 def _layer(fields: dict[str, Any]) -> Layer:
