@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 from cimarron.config import SocConfig
-from cimarron.isa import ACT_WINDOW, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
+from cimarron.isa import ACT_WINDOW, JOB_BYTES, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
 from cimarron_sim.compiler import Program
 from cimarron_sim.graph import Graph, Node, Quantization, Tensor
 from cpu_model import compute
@@ -38,10 +38,12 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
         words = struct.unpack_from(f"<{(first >> 16) - 1}I", memory, offset + 4)
         offset += first >> 16 << 2
         match Step(first & 0xFF):
-            case Step.JOB:
-                assert len(words) == JOB_WORDS
-                engine.execute(words)
-                snapshots.append(bytes(engine.activations))
+            case Step.JOBS:
+                first, jobs = words
+                for at in range(first, first + jobs * JOB_BYTES, JOB_BYTES):
+                    assert at % config.engine.port_bytes == 0
+                    engine.execute(struct.unpack_from(f"<{JOB_WORDS}I", memory, at))
+                    snapshots.append(bytes(engine.activations))
             case Step.FETCH:
                 address, target, count = words
                 assert address + count <= len(engine.activations) < ACT_WINDOW

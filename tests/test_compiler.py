@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
-from cimarron.isa import JOB_WORDS, Opcode, Profile, unpack_job
+from cimarron.isa import JOB_BYTES, JOB_WORDS, Opcode, Profile, unpack_job
 from cimarron_sim.compiler import CompileError, Place, Program, check, compile
 from cimarron_sim.compiler.bound import load_bound, mac_bound
 from cimarron_sim.compiler.layer import read_layer
@@ -48,7 +48,9 @@ def jobs_of(program: Program) -> list[dict[str, int]]:
     while offset < header["steps_offset"] + header["steps_bytes"]:
         first = int.from_bytes(program.image[offset : offset + 4], "little")
         if first & 0xFF == 1:
-            found.append(unpack_job(list(struct.unpack_from(f"<{JOB_WORDS}I", program.image, offset + 4))))
+            start, jobs = struct.unpack_from("<2I", program.image, offset + 4)
+            for at in range(start, start + JOB_BYTES * jobs, JOB_BYTES):
+                found.append(unpack_job(list(struct.unpack_from(f"<{JOB_WORDS}I", program.image, at))))
         offset += first >> 16 << 2
     return found
 

@@ -10,6 +10,8 @@ import pytest
 from cimarron.config import PRESETS
 from cimarron.isa import (
     EVENT_SHIFT,
+    JOB_BYTES,
+    JOB_WORDS,
     MAILBOX_OFFSET,
     PROGRAM_HEADER,
     PROGRAM_OFFSET,
@@ -32,6 +34,9 @@ from program_runner import BUILD, ProgramRunner
 from random_graphs import Builder
 
 CONFIG = PRESETS["tiny"]
+
+#: Where the steps of a program begin: behind the header.
+STEPS = 4 * len(PROGRAM_HEADER)
 
 needs_compiler = pytest.mark.skipif(compiler_version() is None, reason="ziglang is not installed")
 
@@ -127,11 +132,20 @@ def with_words(image: bytes, **words: int) -> bytes:
 
 
 def with_steps(program: Program, *steps: bytes) -> bytes:
-    """The image with other steps, no longer than its own."""
-    header, content = program.header, b"".join(steps)
-    assert len(content) <= header["steps_bytes"]
+    """The image with other steps, over its own and as much behind them as they take."""
+    content = b"".join(steps)
     changed = bytearray(program.image)
-    changed[header["steps_offset"] : header["steps_offset"] + len(content)] = content
+    changed[STEPS : STEPS + len(content)] = content
+    return with_words(bytes(changed), steps_bytes=len(content))
+
+
+def with_jobs(program: Program, *jobs: list[int]) -> bytes:
+    """The image with other jobs, no more than its own."""
+    offset, count = struct.unpack_from("<2I", program.image, STEPS + 4)
+    assert len(jobs) <= count
+    changed = bytearray(with_steps(program, step(Step.JOBS, [offset, len(jobs)]), step(Step.WAIT), step(Step.END)))
+    for index, words in enumerate(jobs):
+        struct.pack_into(f"<{JOB_WORDS}I", changed, offset + index * JOB_BYTES, *words)
     return with_words(bytes(changed))
 
 
@@ -171,7 +185,7 @@ def test_inferences_follow_one_another(simulation, builder, program):
     ("words", "status", "info"),
     [
         ({"magic": 0x504D4942}, RunStatus.BAD_MAGIC, 0x504D4942),
-        ({"version": 2}, RunStatus.BAD_VERSION, 2),
+        ({"version": 1}, RunStatus.BAD_VERSION, 1),
         ({"config_hash": CONFIG.engine.hash ^ 1}, RunStatus.BAD_CONFIG, CONFIG.engine.hash),
         ({"image_bytes": 66}, RunStatus.BAD_SIZE, 3),
         ({"image_bytes": 60}, RunStatus.BAD_SIZE, 3),
@@ -185,7 +199,7 @@ def test_inferences_follow_one_another(simulation, builder, program):
         ({"input_bytes": 2**32 - 1}, RunStatus.BAD_SIZE, 8),
         ({"output_offset": 64}, RunStatus.BAD_SIZE, 10),
         ({"output_bytes": 2**31}, RunStatus.BAD_SIZE, 10),
-        ({"steps_bytes": 100}, RunStatus.BAD_STEP, 164),
+        ({"steps_bytes": 32}, RunStatus.BAD_STEP, 96),
     ],
 )
 def test_wrong_header_words_are_refused(simulation, program, words, status, info):
@@ -212,6 +226,10 @@ def test_damaged_images_are_refused(simulation, program, byte):
         [0x1_0009],  # no such step
         [0x2_0002, 0],  # WAIT takes no operand
         [0xFFFF_0001],  # longer than the program
+        [0x3_0001, 66, 1],  # descriptors between words
+        [0x3_0001, 64, 1000],  # beyond the image
+        [0x3_0001, 0xFFFF_FFFC, 1],
+        [0x3_0001, 64, 0x8000_0000],  # more than 32 bits count bytes
         [0],  # of no length
         [0x4_0003, 2, 0x1000, 4],  # activation address between words
         [0x4_0003, 0, 0, 4],  # over the image
@@ -256,7 +274,7 @@ def test_engine_errors_come_with_code_info_and_step(simulation, program):
     source = RAM_BASE + 0x8000
     good = pack_job(Opcode.LOAD, source=source, destination=0, length=4)
     bad = pack_job(Opcode.LOAD, source=source, destination=2, length=4)
-    image = with_steps(program, step(Step.JOB, good), step(Step.JOB, bad), step(Step.WAIT), step(Step.END))
+    image = with_jobs(program, good, bad)
     assert f"done with ENGINE_ERROR: {EngineError.BAD_SHAPE.name}, info 0x2, step " in answer(
         simulation, program, image
     )
@@ -265,8 +283,29 @@ def test_engine_errors_come_with_code_info_and_step(simulation, program):
 @pytest.mark.cosim
 def test_memory_the_engine_cannot_read_is_reported(simulation, program):
     bad = pack_job(Opcode.LOAD, source=0x1000, destination=0, length=4)
-    image = with_steps(program, step(Step.JOB, bad), step(Step.END))
+    image = with_jobs(program, bad)
     assert "done with ENGINE_ERROR: BAD_MEMORY_ADDRESS, info 0x1000, step 1" in answer(simulation, program, image)
+
+
+@pytest.mark.cosim
+def test_jobs_that_cannot_be_fetched_are_reported(simulation, program):
+    image = with_steps(program, step(Step.JOBS, [0, 0]), step(Step.END))
+    assert f"done with ENGINE_ERROR: BAD_FETCH, info {RAM_BASE + PROGRAM_OFFSET:#x}, step 1" in answer(
+        simulation, program, image
+    )
+
+
+@pytest.mark.cosim
+def test_jobs_may_be_handed_over_while_others_are_fetched(simulation, builder, program):
+    offset, count = struct.unpack_from("<2I", program.image, STEPS + 4)
+    rest = offset + JOB_BYTES
+    image = with_steps(program, step(Step.JOBS, [offset, 1]), step(Step.JOBS, [rest, count - 1]), step(Step.END))
+    facts = {field.name: getattr(program, field.name) for field in fields(Program)}
+    x = builder.input()
+    inference = simulation.run(Doubtful(**{**facts, "image": image}, good=program), [x.tobytes()]).inferences[0]
+    expected = execute(builder.graph(), {"x": x})
+    for layer in inference.layers:
+        np.testing.assert_array_equal(layer.output, expected[layer.tensor])
 
 
 @pytest.mark.cosim

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 from cimarron.config import PRESETS
-from cimarron.isa import JOB_WORDS, PROGRAM_HEADER, RunStatus
+from cimarron.isa import JOB_BYTES, PROGRAM_HEADER, Opcode, RunStatus, Step
 from cimarron_sim.compiler import Program, ProgramError, compile
 from cimarron_sim.compiler.image import verify
 from random_graphs import Builder
@@ -37,8 +37,12 @@ def test_header_describes_the_image(program):
     assert words["crc32"] == zlib.crc32(program.image[20:])
     assert (words["input_bytes"], words["output_bytes"]) == (20, 6)
     assert words["model_hash"] == 0x00C0FFEE
-    # A load, a layer, WAIT, FETCH of 4 words, END.
-    assert words["steps_bytes"] == 4 * (2 * (1 + JOB_WORDS) + 1 + 4 + 1)
+    # JOBS of 3 words, WAIT, FETCH of 4 words, END; then the descriptors of a load and a layer.
+    assert words["steps_bytes"] == 4 * (3 + 1 + 4 + 1)
+    kind, offset, jobs = struct.unpack_from("<3I", program.image, words["steps_offset"])
+    assert (kind, jobs) == (3 << 16 | Step.JOBS, 2)
+    opcodes = [program.image[offset + index * JOB_BYTES] for index in range(jobs)]
+    assert opcodes == [Opcode.LOAD, Opcode.MAC]
     assert words["input_offset"] >= len(program.image)
     assert words["output_offset"] >= words["input_offset"] + 20
     assert words["memory_bytes"] >= words["output_offset"] + 6
@@ -68,7 +72,7 @@ def status_of(image: bytes, config=TINY) -> RunStatus:
     ("words", "status"),
     [
         ({"magic": 0x464C457F}, RunStatus.BAD_MAGIC),
-        ({"version": 2}, RunStatus.BAD_VERSION),
+        ({"version": 1}, RunStatus.BAD_VERSION),
         ({"config_hash": 1}, RunStatus.BAD_CONFIG),
         ({"image_bytes": 64}, RunStatus.BAD_SIZE),
         ({"crc32": 0}, RunStatus.BAD_CRC),
@@ -104,10 +108,17 @@ def test_any_flipped_bit_is_refused(program):
         assert status_of(bytes(image)) is not RunStatus.OK
 
 
-@pytest.mark.parametrize("word", [0x10000 | 9, 0, 3 << 16 | 1, 0xFFFF0000 | 1])
+@pytest.mark.parametrize("word", [0x10000 | 9, 0, 4 << 16 | 1, 0xFFFF0000 | 1])
 def test_unknown_and_overlong_steps_are_refused(program, word):
     image = bytearray(program.image)
     struct.pack_into("<I", image, 64, word)
+    assert status_of(rewritten(bytes(image))) is RunStatus.BAD_STEP
+
+
+@pytest.mark.parametrize("operands", [(66, 1), (0, 2**31), (2**32 - 4, 1), (96, 1000)])
+def test_descriptors_outside_the_image_are_refused(program, operands):
+    image = bytearray(program.image)
+    struct.pack_into("<2I", image, 68, *operands)
     assert status_of(rewritten(bytes(image))) is RunStatus.BAD_STEP
 
 

@@ -8,7 +8,7 @@ import enum
 from dataclasses import dataclass
 
 __all__ = [
-    "ACT_WINDOW", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET",
+    "ACT_WINDOW", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "JOB_BYTES", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET",
     "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
     "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Interrupt",
     "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
@@ -27,7 +27,7 @@ SYSTEM_BASE = 0xF000_2000
 ACT_WINDOW = 0x10_0000
 
 #: Reads back from `Register.ID`: "CIM" and the version of the register map.
-ENGINE_ID = 0x43494D01
+ENGINE_ID = 0x43494D02
 
 # Memory layout, as offsets from RAM_BASE: firmware and its stack, the mailbox, the program image.
 MAILBOX_OFFSET = 0x7F00
@@ -40,7 +40,7 @@ class Register(enum.IntEnum):
     ID = 0x00  #: read: ENGINE_ID
     CONFIG_HASH = 0x04  #: read: hash of the configuration the hardware was generated from
     CONTROL = 0x08  #: write: bit 0 aborts everything, empties the queue and clears error and counters
-    STATUS = 0x0C  #: read: bit 0 busy, bit 1 error, bits 15..8 jobs in the engine, bits 31..16 free queue words
+    STATUS = 0x0C  #: read: bits 0 busy, 1 error, 2 fetching; 15..8 jobs in the engine, 31..16 free queue words
     ERROR = 0x10  #: read: EngineError of the first failure, sticky until cleared
     ERROR_INFO = 0x14  #: read: the offending address, opcode, width or register
     IRQ_ENABLE = 0x18  #: read/write: bit 0 error, bit 1 idle
@@ -53,6 +53,8 @@ class Register(enum.IntEnum):
     STALL_WEIGHTS = 0x34  #: read: cycles the macro waited for a weight set
     STALL_OUTPUT = 0x38  #: read: cycles the macro waited for results to drain
     OPERATIONS = 0x3C  #: read: macro operations completed
+    FETCH_ADDRESS = 0x40  #: read/write: memory byte address of descriptors, a multiple of the memory port's width
+    FETCH_JOBS = 0x44  #: write: fetch so many descriptors from FETCH_ADDRESS on; read: how many are still to be fetched
 
 
 class Instruction(enum.IntEnum):
@@ -61,6 +63,7 @@ class Instruction(enum.IntEnum):
     READ = 0  #: rd = register at byte offset rs1
     WRITE = 1  #: register at byte offset rs1 = rs2; rd = 0
     PUSH = 2  #: append job words rs1 and rs2; rd = 1, or 0 when the queue has no room and nothing was taken
+    FETCH = 3  #: fetch rs2 descriptors from byte address rs1 on; rd = 1, or 0 while others are fetched
 
 
 class UartRegister(enum.IntEnum):
@@ -126,9 +129,10 @@ class EngineError(enum.IntEnum):
     BAD_ACT_ADDRESS = 4  #: info: end of a LOAD, address of the image row, or first output, beyond the buffer
     BAD_MEMORY_ADDRESS = 5  #: info: byte address the memory port refused
     PSUM_OVERFLOW = 6  #: info: psum entries the job needs
-    QUEUE_OVERFLOW = 7  #: info: word written to a full queue
+    QUEUE_OVERFLOW = 7  #: info: word written to a full queue, or to FETCH_JOBS while others are fetched
     BAD_REGISTER = 8  #: info: byte offset of the register that does not exist or does not allow the access
     BAD_INSTRUCTION = 9  #: info: CFU function
+    BAD_FETCH = 10  #: info: address of descriptors that is misaligned, has none, or interrupts one being pushed
 
 
 class Opcode(enum.IntEnum):
@@ -173,8 +177,9 @@ class Field:
     signed: bool = False
 
 
-#: 32-bit words of a job descriptor, used or not.
+#: 32-bit words of a job descriptor, used or not: whole beats of any memory port.
 JOB_WORDS = 32
+JOB_BYTES = 4 * JOB_WORDS
 
 #: Job descriptor, by opcode. ``opcode`` itself is bits 7..0 of word 0 in each.
 #:
@@ -259,7 +264,7 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
 PARAM_BYTES = 16
 
 PROGRAM_MAGIC = 0x504D4943  # "CIMP"
-PROGRAM_VERSION = 1
+PROGRAM_VERSION = 2
 
 #: Words of the program image's header, in order. Offsets count bytes from the start of the image, in little-endian
 #: memory; memory addresses in jobs are absolute.
@@ -305,7 +310,7 @@ class Step(enum.IntEnum):
     """
 
     END = 0
-    JOB = 1  #: a job descriptor follows (JOB_WORDS words)
+    JOBS = 1  #: byte offset in the image, jobs: that many descriptors, one after the other
     WAIT = 2  #: until the engine is idle
     FETCH = 3  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
     LOOKUP = 4  #: x, y, bytes, table of 256 bytes: y[i] = table[x[i]]

@@ -79,6 +79,13 @@ class EnginePort:
             else:
                 raise AssertionError("the queue stayed full")
 
+    async def fetch(self, address: int, jobs: int) -> None:
+        """Descriptors from memory, asked for again and again until those before have been fetched."""
+        for _ in range(self.patience):
+            if await self.instruction(Instruction.FETCH, address, jobs):
+                return
+        raise AssertionError("the fetcher stayed busy")
+
     async def wait_idle(self) -> int:
         """Wait until no job is left; returns the error code."""
         for _ in range(self.patience):

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..bus.pipelined_arbiter import PipelinedArbiter
 from ..config import EngineConfig
 from ..isa import EngineError
 from ..macro.macro import Macro
@@ -11,6 +12,7 @@ from .act_buffer import ActBuffer
 from .counters import COUNTERS, Counters
 from .drain import Drain
 from .feeder import Feeder
+from .fetcher import Fetcher
 from .gather import Gather
 from .loader import Loader
 from .params import ParamBuffer
@@ -26,10 +28,10 @@ __all__ = ["Engine"]
 class Engine(wiring.Component):
     """Executes job descriptors (`cimarron.isa`) with one macro.
 
-    Three parts work at the same time, each as far ahead as its inputs allow: the loader fills idle weight sets
-    from memory, the gather turns the activation buffer into vectors, the drain turns results into outputs. The
-    feeder between gather and macro waits for the weights; the macro's own handshake carries back-pressure from
-    the drain.
+    Parts work at the same time, each as far ahead as its inputs allow: the fetcher reads job descriptors and the
+    loader fills idle weight sets, both from memory, the gather turns the activation buffer into vectors, the drain
+    turns results into outputs. The feeder between gather and macro waits for the weights; the macro's own handshake
+    carries back-pressure from the drain.
 
     Members
     -------
@@ -38,7 +40,7 @@ class Engine(wiring.Component):
     command : In(CommandSignature())
         Custom instructions.
     dma : Out(dma_signature(config))
-        Memory that holds weights and inputs.
+        Memory that holds weights, inputs and job descriptors.
     irq : Out(1)
         See `cimarron.isa.Register.IRQ_ENABLE`.
     monitor : Out(MonitorSignature())
@@ -69,9 +71,12 @@ class Engine(wiring.Component):
             """An error, or software, puts every part that holds work back to its initial state."""
             return ResetInserter(registers.abort)(part)
 
-        queue, sequencer, loader = JobQueue(config), Sequencer(config), Loader(config)
+        queue, fetcher, sequencer, loader = JobQueue(config), Fetcher(config), Sequencer(config), Loader(config)
+        arbiter = PipelinedArbiter(2, dma_signature(config))
         gather, feeder, macro, drain = Gather(config), Feeder(config), Macro(config.macro), Drain(config)
         m.submodules.queue = resettable(queue)
+        m.submodules.fetcher = resettable(fetcher)
+        m.submodules.arbiter = resettable(arbiter)
         m.submodules.sequencer = resettable(sequencer)
         m.submodules.loader = resettable(loader)
         m.submodules.gather = resettable(gather)
@@ -81,8 +86,12 @@ class Engine(wiring.Component):
 
         connect(m, flipped(self.command), registers.command)
         connect(m, registers.jobs, queue.i_stream)
-        connect(m, queue.o_stream, sequencer.i_stream)
-        connect(m, flipped(self.dma), loader.dma)
+        connect(m, queue.o_stream, sequencer.i_words)
+        connect(m, fetcher.o_stream, sequencer.i_beats)
+        # A descriptor is a few beats, and without it the loader has nothing to do.
+        connect(m, fetcher.dma, arbiter.initiators[0])
+        connect(m, loader.dma, arbiter.initiators[1])
+        connect(m, arbiter.bus, flipped(self.dma))
         connect(m, gather.o_stream, feeder.i_stream)
         connect(m, feeder.o_stream, macro.i_stream)
         connect(m, macro.o_stream, drain.i_stream)
@@ -106,6 +115,12 @@ class Engine(wiring.Component):
         ]
 
         m.d.comb += [
+            fetcher.start.eq(registers.fetch),
+            fetcher.address.eq(registers.fetch_address),
+            fetcher.jobs.eq(registers.fetch_jobs),
+            fetcher.partial.eq(queue.partial),
+            registers.fetching.eq(fetcher.busy),
+            registers.fetch_left.eq(fetcher.left),
             loader.job.eq(sequencer.next_mac),
             loader.load.eq(sequencer.next_load),
             loader.width.eq(sequencer.next_width),
@@ -158,6 +173,7 @@ class Engine(wiring.Component):
 
         failures = [
             (sequencer.failed, sequencer.failure.code, sequencer.failure.info),
+            (fetcher.failed, fetcher.failure.code, fetcher.failure.info),
             (loader.bad_address, EngineError.BAD_MEMORY_ADDRESS, loader.address),
             (gather.bad_address, EngineError.BAD_ACT_ADDRESS, gather.address),
             (drain.bad_address, EngineError.BAD_ACT_ADDRESS, drain.address),
@@ -170,7 +186,7 @@ class Engine(wiring.Component):
             with m.If(failed) if index == 0 else m.Elif(failed):
                 m.d.comb += [registers.failed.eq(1), registers.failure.code.eq(code), registers.failure.info.eq(info)]
 
-        busy = queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
+        busy = fetcher.busy | queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
         m.d.comb += [
             registers.busy.eq(busy),
             registers.waiting.eq(sequencer.jobs),

@@ -23,7 +23,7 @@ class Loader(wiring.Component):
     beat per cycle. A tile's rows are requested when a set is free, a word tile's records when one of the
     two banks is; both free up in order, by ``set_done`` and ``bank_done``. ``tile_ready`` pulses in the cycle in
     which the last row of a set is written. A LOAD job copies to the activation buffer, ``act_port_bytes`` per
-    cycle and two cycles more per memory beat; ``load_done`` pulses at its end.
+    cycle or as fast as the memory answers, after 3 cycles for the first beat; ``load_done`` pulses with the last write.
 
     A new job may be started while ``ready``: then every request of the previous one has been answered.
     """
@@ -116,11 +116,14 @@ class Loader(wiring.Component):
             banks_free.eq(banks_free - take_bank + self.bank_done),
         ]
 
-        load_length = Signal(32)
+        # Beats of a LOAD land in a queue: writing one takes several cycles, or has to wait.
+        m.submodules.landing = landing = SyncFIFO(width=config.weight_port_bits, depth=4)
+        reserved = Signal(range(landing.depth + 1))
+        beats_left = Signal(config.act_addr_bits + 1 - port_shift)
+        load_length = Signal(config.act_addr_bits + 1)
         load_addr = Signal(config.act_addr_bits)
         ratio = config.port_bytes // config.act_port_bytes
         piece = Signal(range(max(2, ratio)))
-        held = Signal(config.weight_port_bits)
 
         last_item = items_left == 1
 
@@ -156,6 +159,7 @@ class Loader(wiring.Component):
                 with m.Elif(self.start_load):
                     m.d.sync += [
                         address.eq(self.load.source),
+                        beats_left.eq((self.load.length + config.port_bytes - 1) >> port_shift),
                         load_length.eq(self.load.length),
                         load_addr.eq(self.load.destination),
                         piece.eq(0),
@@ -195,34 +199,31 @@ class Loader(wiring.Component):
                         m.next = "IDLE"
 
             with m.State("LOAD"):
-                m.d.comb += [self.loading.eq(1), dma.stb.eq(outstanding == 0)]
-                with m.If(dma.ack):
-                    m.d.sync += held.eq(dma.dat_r)
-                    m.next = "STORE"
-
-            with m.State("STORE"):
-                whole = load_length >= config.act_port_bytes
                 m.d.comb += [
                     self.loading.eq(1),
+                    dma.stb.eq((beats_left != 0) & (reserved != landing.depth)),
+                    landing.w_en.eq(dma.ack),
                     self.act_write.addr.eq(load_addr),
-                    self.act_write.data.as_value().eq(held),
-                    self.act_write.mask.eq(
-                        Cat(whole | (load_length > i) for i in range(config.act_port_bytes)),
-                    ),
+                    self.act_write.data.as_value().eq(landing.r_data.word_select(piece, 8 * config.act_port_bytes)),
                 ]
-                with m.If(self.act_advance):
+                with m.If(taken):
+                    m.d.sync += beats_left.eq(beats_left - 1)
+                with m.If(landing.r_rdy):
+                    m.d.comb += self.act_write.mask.eq(Cat(load_length > i for i in range(config.act_port_bytes)))
+                with m.If(landing.r_rdy & self.act_advance):
                     m.d.sync += [
-                        held.eq(held >> 8 * config.act_port_bytes),
                         load_addr.eq(load_addr + config.act_port_bytes),
                         load_length.eq(load_length - config.act_port_bytes),
                         piece.eq(Mux(piece == ratio - 1, 0, piece + 1)),
                     ]
                     with m.If(load_length <= config.act_port_bytes):
-                        m.d.comb += self.load_done.eq(1)
+                        m.d.comb += [landing.r_en.eq(1), self.load_done.eq(1)]
                         m.next = "IDLE"
                     with m.Elif(piece == ratio - 1):
-                        m.next = "LOAD"
+                        m.d.comb += landing.r_en.eq(1)
 
+        m.d.comb += landing.w_data.eq(dma.dat_r)
+        m.d.sync += reserved.eq(reserved + (taken & self.loading) - landing.r_en)
         m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(answered_address)]
         m.d.comb += tags.w_en.eq(taken & ~self.loading)
 

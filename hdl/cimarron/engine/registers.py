@@ -17,9 +17,11 @@ __all__ = ["Registers"]
 class Registers(wiring.Component):
     """One register file behind two ports: the bus and the CPU's custom instructions, which go first.
 
-    Either is answered in the next cycle; PUSH takes one more. Each failure that the engine's parts report, or
-    that an access here causes, sets the sticky error if none is set: from then on ``abort`` holds the
-    engine in reset, pushes are refused and job words ignored, until CONTROL clears it.
+    Either is answered in the next cycle; PUSH takes one more. Descriptors come in word by word (``jobs``), or are left
+    to the fetcher (``fetch``), which has to be done with them before others come in either way. Each failure that the
+    engine's parts report, or that an access here causes, sets the sticky error if none is set: from then on ``abort``
+    holds the engine in reset, pushes and fetches are refused and what is written instead ignored, until CONTROL
+    clears it.
     """
 
     def __init__(self, config: EngineConfig):
@@ -30,6 +32,11 @@ class Registers(wiring.Component):
                 "command": In(CommandSignature()),
                 "jobs": Out(stream.Signature(32)),
                 "free": In(range(config.queue_jobs * JOB_WORDS + 1)),
+                "fetch": Out(1),
+                "fetch_address": Out(32),
+                "fetch_jobs": Out(32),
+                "fetching": In(1),
+                "fetch_left": In(32),
                 "waiting": In(8),
                 "busy": In(1),
                 "retired": In(1),
@@ -52,6 +59,7 @@ class Registers(wiring.Component):
         info = Signal(32)
         retired = Signal(32)
         irq_enable = Signal(2)
+        fetch_address = Signal(32)
         went_idle = Signal()
         was_busy = Signal()
         m.d.comb += [
@@ -68,6 +76,7 @@ class Registers(wiring.Component):
         value = Signal(32)
         read_value = Signal(32)
         refused = Signal()
+        overflow = Signal()
 
         own = Signal(FailureLayout())
         own_failed = Signal()
@@ -84,6 +93,12 @@ class Registers(wiring.Component):
         m.d.sync += bus.ack.eq(0)
 
         answer = Signal(32)
+        free = Signal.like(self.free)
+        m.d.comb += [
+            free.eq(Mux(self.fetching, 0, self.free)),
+            self.fetch_address.eq(fetch_address),
+            self.fetch_jobs.eq(value),
+        ]
         m.d.comb += command.response.payload.eq(answer)
         with m.If(pushing):
             m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(second)]
@@ -97,9 +112,12 @@ class Registers(wiring.Component):
             ]
             m.d.sync += [pending.eq(1), answer.eq(Mux(access & ~write, read_value, 0))]
             with m.If(request.payload.function == Instruction.PUSH):
-                with m.If((self.free >= 2) & ~self.error):
+                with m.If((free >= 2) & ~self.error):
                     m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(request.payload.a)]
                     m.d.sync += [pending.eq(0), pushing.eq(1), second.eq(request.payload.b)]
+            with m.Elif(request.payload.function == Instruction.FETCH):
+                m.d.comb += [self.fetch.eq(~self.fetching & ~self.error), self.fetch_address.eq(request.payload.a)]
+                m.d.sync += answer.eq(self.fetch)
             with m.Elif(~access):
                 m.d.comb += [
                     own_failed.eq(1),
@@ -113,12 +131,14 @@ class Registers(wiring.Component):
         readable = {
             Register.ID: ENGINE_ID,
             Register.CONFIG_HASH: self.config.hash,
-            Register.STATUS: self.busy | self.error << 1 | self.waiting << 8 | self.free << 16,
+            Register.STATUS: self.busy | self.error << 1 | self.fetching << 2 | self.waiting << 8 | free << 16,
             Register.ERROR: code,
             Register.ERROR_INFO: info,
             Register.IRQ_ENABLE: irq_enable,
             Register.IRQ_PENDING: self.error | went_idle << 1,
             Register.RETIRED: retired,
+            Register.FETCH_ADDRESS: fetch_address,
+            Register.FETCH_JOBS: self.fetch_left,
         } | {Register[name.upper()]: getattr(self.counts, name) for name in COUNTERS}
         with m.If(access & ~write):
             with m.Switch(offset):
@@ -142,15 +162,16 @@ class Registers(wiring.Component):
                     with m.If(value[1]):
                         m.d.sync += went_idle.eq(0)
                 with m.Case(Register.JOB):
-                    m.d.comb += [self.jobs.valid.eq(~self.error), self.jobs.payload.eq(value)]
-                    with m.If(~self.jobs.ready):
-                        m.d.comb += [
-                            own_failed.eq(1),
-                            own.code.eq(EngineError.QUEUE_OVERFLOW),
-                            own.info.eq(value),
-                        ]
+                    m.d.comb += [self.jobs.valid.eq(~self.fetching & ~self.error), self.jobs.payload.eq(value)]
+                    m.d.comb += overflow.eq(self.fetching | ~self.jobs.ready)
+                with m.Case(Register.FETCH_ADDRESS):
+                    m.d.sync += fetch_address.eq(value)
+                with m.Case(Register.FETCH_JOBS):
+                    m.d.comb += [self.fetch.eq(~self.fetching & ~self.error), overflow.eq(self.fetching)]
                 with m.Default():
                     m.d.comb += refused.eq(1)
+        with m.If(overflow):
+            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.QUEUE_OVERFLOW), own.info.eq(value)]
         with m.If(refused):
             m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.BAD_REGISTER), own.info.eq(offset)]
 

@@ -1,11 +1,11 @@
-"""Sequencer: takes jobs from the queue, checks them, starts them in order."""
+"""Sequencer: takes jobs from the queue or the fetcher, checks them, starts them in order."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
-from ..isa import JOB_FIELDS, JOB_WORDS, EngineError, Opcode, OutFormat
+from ..isa import JOB_BYTES, JOB_FIELDS, JOB_WORDS, EngineError, Opcode, OutFormat
 from .job import JOB_LAYOUTS
 
 __all__ = ["FailureLayout", "Sequencer"]
@@ -21,10 +21,11 @@ class FailureLayout(data.StructLayout):
 class Sequencer(wiring.Component):
     """Two jobs deep: while one computes, the next one's weights are loaded.
 
-    A descriptor is collected in ``JOB_WORDS`` cycles and checked in one more. A MAC job goes to the loader as soon
-    as that is free and to the computing part (gather, macro, drain) as soon as that is free; ``start`` pulses in
-    the cycle after ``job`` has changed. A LOAD job waits until nothing computes, and the next job until it
-    is done. ``retired`` pulses in the cycle after a job's last write.
+    A descriptor is collected and checked in one cycle more than it has words, those in the queue, or beats, those of
+    the fetcher. Words go first: none enter while the fetcher has beats, so they are older. A MAC job goes to the loader
+    as soon as that is free and to the computing part (gather, macro, drain) as soon as that is free; ``start`` pulses
+    in the cycle after ``job`` has changed. A LOAD job waits until nothing computes, and computing until it is done; the
+    next descriptor is collected meanwhile. ``retired`` pulses in the cycle after a job's last write.
     """
 
     def __init__(self, config: EngineConfig):
@@ -33,7 +34,8 @@ class Sequencer(wiring.Component):
         mac = JOB_LAYOUTS[Opcode.MAC]
         super().__init__(
             {
-                "i_stream": In(stream.Signature(32)),
+                "i_words": In(stream.Signature(32)),
+                "i_beats": In(stream.Signature(config.weight_port_bits)),
                 "next_mac": Out(mac),
                 "next_load": Out(JOB_LAYOUTS[Opcode.LOAD]),
                 "next_width": Out(range(max(2, len(macro.weight_widths)))),
@@ -58,7 +60,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         macro = self.config.macro
-        words = Signal(32 * JOB_WORDS)  # a shift register: the descriptor needs no multiplexer
+        words = Signal(8 * JOB_BYTES)  # a shift register: the descriptor needs no multiplexer
         count = Signal(range(JOB_WORDS + 1))
         mac, load = self.next_mac, self.next_load
         limit = Signal(range(macro.words + 1))  # outputs of one operation
@@ -76,20 +78,35 @@ class Sequencer(wiring.Component):
         given_loader = Signal()
         given_compute = Signal()
         waiting = Signal()
-        retire_load = Signal()
-        m.d.comb += [self.jobs.eq(waiting + self.computing), self.partial.eq(count != 0)]
-        m.d.sync += [self.start.eq(0), self.retired.eq(self.done | retire_load)]
+        m.d.comb += [self.jobs.eq(waiting + self.computing + self.loading), self.partial.eq(count != 0)]
+        m.d.sync += [self.start.eq(0), self.retired.eq(self.done | self.load_done)]
         with m.If(self.done):
             m.d.sync += self.computing.eq(0)
 
+        def collect(pieces: int):
+            m.d.sync += count.eq(count + 1)
+            with m.If(count == pieces - 1):
+                m.d.sync += [count.eq(0), given_loader.eq(0), given_compute.eq(0)]
+                m.next = "CHECK"
+
+        def take_beat():
+            m.d.comb += self.i_beats.ready.eq(1)
+            with m.If(self.i_beats.valid):
+                m.d.sync += words.eq(Cat(words[self.config.weight_port_bits :], self.i_beats.payload))
+                m.next = "BEATS"
+                collect(JOB_BYTES // self.config.port_bytes)
+
         with m.FSM():
-            with m.State("FETCH"):
-                m.d.comb += self.i_stream.ready.eq(1)
-                with m.If(self.i_stream.valid):
-                    m.d.sync += [words.eq(words >> 32), words[-32:].eq(self.i_stream.payload), count.eq(count + 1)]
-                    with m.If(count == JOB_WORDS - 1):
-                        m.d.sync += [count.eq(0), given_loader.eq(0), given_compute.eq(0)]
-                        m.next = "CHECK"
+            with m.State("WORDS"):
+                m.d.comb += self.i_words.ready.eq(1)
+                with m.If(self.i_words.valid):
+                    m.d.sync += words.eq(Cat(words[32:], self.i_words.payload))
+                    collect(JOB_WORDS)
+                with m.Elif(count == 0):
+                    take_beat()
+
+            with m.State("BEATS"):
+                take_beat()
 
             with m.State("CHECK"):
                 m.d.comb += waiting.eq(1)
@@ -108,17 +125,12 @@ class Sequencer(wiring.Component):
                 with m.If(~given_compute & compute_free):
                     m.d.sync += [self.job.eq(mac), self.start.eq(1), self.computing.eq(1)]
                 with m.If(taken_loader & taken_compute):
-                    m.next = "FETCH"
+                    m.next = "WORDS"
 
             with m.State("LOAD"):
                 m.d.comb += [waiting.eq(1), self.start_load.eq(self.loader_ready & ~self.computing)]
                 with m.If(self.start_load):
-                    m.next = "WAIT"
-
-            with m.State("WAIT"):
-                m.d.comb += [waiting.eq(1), retire_load.eq(self.load_done)]
-                with m.If(self.load_done):
-                    m.next = "FETCH"
+                    m.next = "WORDS"
         return m
 
     def _check(self, m: Module, limit: Value) -> None:

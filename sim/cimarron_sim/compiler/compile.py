@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import groupby
 
 from cimarron.config import EngineConfig, SocConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, Step, pack_job
@@ -12,7 +13,7 @@ from .check import Place, check
 from .cpu import CpuLayer
 from .errors import CompileError
 from .fold import fold
-from .image import HEADER_BYTES, finish, step
+from .image import HEADER_BYTES, descriptor, finish, step
 from .layout import Layout, lay_out
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
@@ -52,9 +53,9 @@ def _activation(graph: Graph, plan: Schedule, name: str) -> Activation:
 
 def _jobs(
     graph: Graph, plan: Schedule, operator: EngineLayer, config: EngineConfig, weight_address: int
-) -> list[bytes]:
+) -> list[list[int]]:
     layer = operator.layer
-    descriptors = jobs(
+    return jobs(
         layer,
         operator.tiling,
         config,
@@ -63,21 +64,32 @@ def _jobs(
         y_address=plan.addresses[layer.y.name],
         weight_address=weight_address,
     )
-    return [step(Step.JOB, words) for words in descriptors]
 
 
-def _steps(graph: Graph, plan: Schedule, operators: _Operators, config: EngineConfig, layout: Layout) -> bytes:
+def _steps(
+    graph: Graph, plan: Schedule, operators: _Operators, config: EngineConfig, layout: Layout
+) -> tuple[bytes, bytes]:
+    """Steps and job descriptors; as long wherever things lie."""
     base = RAM_BASE + PROGRAM_OFFSET
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
     load = {"source": base + layout.input, "destination": source.address, "length": source.nbytes}
-    steps = [step(Step.JOB, pack_job(Opcode.LOAD, **load))]
+    work: list[bytes | list[int]] = [pack_job(Opcode.LOAD, **load)]
     for operator, offset in zip(operators, layout.streams, strict=True):
         if isinstance(operator, CpuLayer):
-            steps.append(operator.words(plan.addresses, offset))
+            work.append(operator.words(plan.addresses, offset))
         else:
-            steps += _jobs(graph, plan, operator, config, base + offset)
-    steps += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
-    return b"".join(steps)
+            work += _jobs(graph, plan, operator, config, base + offset)
+    work += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
+
+    steps, descriptors = b"", b""
+    for is_job, run in groupby(work, key=lambda item: isinstance(item, list)):
+        if is_job:
+            found = [descriptor(words) for words in run]
+            steps += step(Step.JOBS, [layout.jobs + len(descriptors), len(found)])
+            descriptors += b"".join(found)
+        else:
+            steps += b"".join(map(bytes, run))
+    return steps, descriptors
 
 
 def _layers(pruning: Pruning, plan: Schedule, operators: _Operators, config: SocConfig) -> tuple[Layer, ...]:
@@ -162,11 +174,11 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     layers = _layers(pruning, plan, operators, config)
     source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
 
-    # Steps are as long wherever things lie.
-    nowhere = Layout(streams=(0,) * len(operators), input=0, output=0, memory_bytes=0)
-    steps_bytes = len(_steps(graph, plan, operators, engine, nowhere))
+    nowhere = Layout(jobs=0, streams=(0,) * len(operators), input=0, output=0, memory_bytes=0)
+    steps, descriptors = _steps(graph, plan, operators, engine, nowhere)
     layout = lay_out(
-        steps_bytes,
+        len(steps),
+        len(descriptors),
         [len(stream) for stream in streams],
         input_bytes=source.nbytes,
         output_bytes=result.nbytes,
@@ -175,9 +187,10 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     _refuse_oversized(layout, plan, streams, config)
 
     image = bytearray(layout.input)
-    image[HEADER_BYTES : HEADER_BYTES + steps_bytes] = _steps(graph, plan, operators, engine, layout)
-    for stream, offset in zip(streams, layout.streams, strict=True):
-        image[offset : offset + len(stream)] = stream
+    steps, descriptors = _steps(graph, plan, operators, engine, layout)
+    parts = zip((steps, descriptors, *streams), (HEADER_BYTES, layout.jobs, *layout.streams), strict=True)
+    for part, offset in parts:
+        image[offset : offset + len(part)] = part
     return Program(
         name=graph.name,
         image=finish(
@@ -185,7 +198,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
             config_hash=engine.hash,
             memory_bytes=layout.memory_bytes,
             steps_offset=HEADER_BYTES,
-            steps_bytes=steps_bytes,
+            steps_bytes=len(steps),
             input_offset=layout.input,
             input_bytes=source.nbytes,
             output_offset=layout.output,

@@ -1,4 +1,4 @@
-"""The program image: header, steps and weights in one block of memory."""
+"""The program image: header, steps, job descriptors and weights in one block of memory."""
 
 import struct
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cimarron.config import SocConfig
 from cimarron.isa import (
+    JOB_BYTES,
     JOB_WORDS,
     PROGRAM_HEADER,
     PROGRAM_MAGIC,
@@ -16,14 +17,14 @@ from cimarron.isa import (
     Step,
 )
 
-__all__ = ["HEADER_BYTES", "ProgramError", "align", "finish", "header_of", "step", "verify"]
+__all__ = ["HEADER_BYTES", "ProgramError", "align", "descriptor", "finish", "header_of", "step", "verify"]
 
 HEADER_BYTES = 4 * len(PROGRAM_HEADER)
 
 #: Words of each step, its first included.
 _STEP_WORDS = {
     Step.END: 1,
-    Step.JOB: 1 + JOB_WORDS,
+    Step.JOBS: 3,
     Step.WAIT: 1,
     Step.FETCH: 4,
     Step.LOOKUP: 5,
@@ -59,6 +60,11 @@ def step(kind: Step, operands: Sequence[int] = ()) -> bytes:
     return struct.pack(f"<{1 + len(operands)}I", (1 + len(operands)) << 16 | kind, *operands)
 
 
+def descriptor(words: Sequence[int]) -> bytes:
+    """A job descriptor as the engine fetches it."""
+    return struct.pack(f"<{JOB_WORDS}I", *words)
+
+
 def header_of(image: bytes) -> dict[str, int]:
     """Words of an image's header, by name.
 
@@ -91,13 +97,24 @@ def finish(body: bytes, **words: int) -> bytes:
     return bytes(header) + body
 
 
+def _is_sound(image: bytes, offset: int, length: int) -> bool:
+    """Whether the step is as long as its kind says, and the descriptors it names lie inside the image."""
+    kind = image[offset]
+    if kind not in _STEP_WORDS or _STEP_WORDS[Step(kind)] != length:
+        return False
+    if kind == Step.JOBS:
+        first, jobs = struct.unpack_from("<2I", image, offset + 4)
+        return first % 4 == 0 and first + JOB_BYTES * jobs <= len(image)
+    return True
+
+
 def _check_steps(image: bytes, header: dict[str, int]) -> None:
     offset = header["steps_offset"]
     end = offset + header["steps_bytes"]
     while offset + 4 <= end:
         word = int.from_bytes(image[offset : offset + 4], "little")
         length = word >> 16
-        if word & 0xFF not in _STEP_WORDS or _STEP_WORDS[Step(word & 0xFF)] != length or offset + 4 * length > end:
+        if offset + 4 * length > end or not _is_sound(image, offset, length):
             break
         if word & 0xFF == Step.END:
             return

@@ -14,6 +14,8 @@ class Layout:
 
     Parameters
     ----------
+    jobs : int
+        First job descriptor.
     streams : tuple of int
         Weight stream of each layer.
     input, output : int
@@ -22,6 +24,7 @@ class Layout:
         What the program uses altogether.
     """
 
+    jobs: int
     streams: tuple[int, ...]
     input: int
     output: int
@@ -29,13 +32,19 @@ class Layout:
 
 
 def lay_out(
-    steps_bytes: int, stream_bytes: Sequence[int], *, input_bytes: int, output_bytes: int, port_bytes: int
+    steps_bytes: int,
+    jobs_bytes: int,
+    stream_bytes: Sequence[int],
+    *,
+    input_bytes: int,
+    output_bytes: int,
+    port_bytes: int,
 ) -> Layout:
-    """Header, steps, streams, input, output; what the memory port reads begins with one of its beats.
+    """Header, steps, descriptors, streams, input, output; what the memory port reads begins with one of its beats.
 
     Parameters
     ----------
-    steps_bytes : int
+    steps_bytes, jobs_bytes : int
     stream_bytes : sequence of int
         Of each layer.
     input_bytes, output_bytes : int
@@ -43,10 +52,11 @@ def lay_out(
         Bytes per beat.
     """
     streams = []
-    offset = align(HEADER_BYTES + steps_bytes, port_bytes)
+    jobs = align(HEADER_BYTES + steps_bytes, port_bytes)
+    offset = align(jobs + jobs_bytes, port_bytes)
     for size in stream_bytes:
         streams.append(offset)
         offset = align(offset + size, port_bytes)
     # The firmware copies the output word by word.
     output = align(offset + input_bytes, 4)
-    return Layout(tuple(streams), offset, output, align(output + output_bytes, 4))
+    return Layout(jobs, tuple(streams), offset, output, align(output + output_bytes, 4))

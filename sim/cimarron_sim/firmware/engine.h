@@ -7,12 +7,13 @@
 
 #include "isa.h"
 
-/* Bits of REG_STATUS, and the field that tells how many words the queue has room for. */
+/* Bits of REG_STATUS. */
 #define ENGINE_BUSY 1u
 #define ENGINE_FAILED 2u
-#define ENGINE_ROOM(status) ((status) >> 16)
+#define ENGINE_FETCHING 4u
 
-/* No memory clobber: loads of the words to come may move ahead of an instruction, which hides their latency. */
+/* No memory clobber: loads of words to come may move ahead of an instruction, which hides their latency. What the engine
+ * is to read from memory has to be written through volatile pointers. */
 #define ENGINE_INSTRUCTION(function, a, b)                                       \
     ({                                                                           \
         uint32_t result_;                                                        \
@@ -25,6 +26,11 @@
 static inline uint32_t engine_read(uint32_t reg) { return ENGINE_INSTRUCTION(CFU_READ, reg, 0); }
 
 static inline void engine_write(uint32_t reg, uint32_t value) { (void)ENGINE_INSTRUCTION(CFU_WRITE, reg, value); }
+
+/* False while other descriptors are fetched, and nothing was taken. */
+static inline bool engine_fetch(uint32_t address, uint32_t jobs) {
+    return ENGINE_INSTRUCTION(CFU_FETCH, address, jobs) != 0;
+}
 
 /* False when the queue has no room and nothing was taken. */
 static inline bool engine_push(uint32_t a, uint32_t b) { return ENGINE_INSTRUCTION(CFU_PUSH, a, b) != 0; }

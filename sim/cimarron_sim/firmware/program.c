@@ -109,8 +109,9 @@ static bool are_runs(uint32_t address, uint32_t start, uint32_t bytes, uint32_t 
 
 static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     switch (STEP_KIND(step[0])) {
-    case STEP_JOB:
-        return STEP_LENGTH(step[0]) == JOB_LENGTH;
+    case STEP_JOBS:
+        return STEP_LENGTH(step[0]) == JOBS_LENGTH && step[2] <= header[HEADER_IMAGE_BYTES] / JOB_BYTES &&
+               is_table(step[1], JOB_BYTES * step[2], header);
     case STEP_FETCH:
         /* Whole words are copied, and never over the image. */
         return STEP_LENGTH(step[0]) == FETCH_LENGTH && step[1] % 4 == 0 && step[1] < ACT_WINDOW && step[2] % 4 == 0 &&

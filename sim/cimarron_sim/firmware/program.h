@@ -12,7 +12,7 @@
 /* Words of a step, with its first. */
 #define STEP_LENGTH(word) ((word) >> 16)
 #define STEP_KIND(word) ((word) & 0xFFu)
-#define JOB_LENGTH (1u + JOB_WORDS)
+#define JOBS_LENGTH 3u
 #define FETCH_LENGTH 4u
 
 /* Whether the image at PROGRAM may run here: format, hardware, bounds, CRC and every step. */

@@ -15,8 +15,7 @@
 
 static bool is_idle(uint32_t status) { return !(status & ENGINE_BUSY); }
 
-/* Room for a whole descriptor, asked for once, saves looking at the answer of every push. */
-static bool has_room(uint32_t status) { return ENGINE_ROOM(status) >= JOB_WORDS; }
+static bool has_fetched(uint32_t status) { return !(status & ENGINE_FETCHING); }
 
 /* STATUS_OK once `done` holds; something else if the engine fails or stops moving. */
 static inline uint32_t wait_until(bool (*done)(uint32_t status)) {
@@ -39,23 +38,13 @@ static inline uint32_t wait_until(bool (*done)(uint32_t status)) {
     }
 }
 
-static uint32_t push_job(const uint32_t *words) {
-    uint32_t problem = wait_until(has_room);
-    if (problem != STATUS_OK) {
-        return problem;
+/* The engine reads the descriptors itself. An error empties the fetcher: then the wait ends with it. */
+static uint32_t start_jobs(uint32_t offset, uint32_t jobs) {
+    uint32_t problem = STATUS_OK;
+    while (problem == STATUS_OK && !engine_fetch((uint32_t)PROGRAM + offset, jobs)) {
+        problem = wait_until(has_fetched);
     }
-    /* Loaded eight at a time, no load is waited for. */
-    _Static_assert(JOB_WORDS % 8 == 0, "the loop takes eight words at a time");
-#pragma clang loop unroll(full)
-    for (uint32_t i = 0; i < JOB_WORDS; i += 8) {
-        uint32_t w0 = words[i], w1 = words[i + 1], w2 = words[i + 2], w3 = words[i + 3];
-        uint32_t w4 = words[i + 4], w5 = words[i + 5], w6 = words[i + 6], w7 = words[i + 7];
-        engine_push(w0, w1);
-        engine_push(w2, w3);
-        engine_push(w4, w5);
-        engine_push(w6, w7);
-    }
-    return STATUS_OK;
+    return problem;
 }
 
 static void fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
@@ -84,8 +73,8 @@ struct outcome program_run(void) {
         uint32_t problem = STATUS_OK;
         *mailbox(MAILBOX_STEP) = index;
         switch (STEP_KIND(first)) {
-        case STEP_JOB:
-            problem = push_job(step + 1);
+        case STEP_JOBS:
+            problem = start_jobs(step[1], step[2]);
             break;
         case STEP_WAIT:
             problem = wait_until(is_idle);

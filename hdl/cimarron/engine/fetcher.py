@@ -1,0 +1,94 @@
+"""Job fetcher: reads job descriptors out of memory ahead of time."""
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..config import EngineConfig
+from ..isa import JOB_BYTES, EngineError
+from .ports import dma_signature
+from .sequencer import FailureLayout
+
+__all__ = ["Fetcher"]
+
+
+class Fetcher(wiring.Component):
+    """Lets jobs follow one another with no CPU in between.
+
+    ``start``, in a cycle without ``busy``, hands over ``jobs`` descriptors, one after the other from ``address`` on;
+    they leave as beats of the memory port. A beat is requested per cycle, from the second cycle on, as long as the
+    queue has room for the answer. It holds one descriptor: the next one is there when the sequencer asks for it, and
+    the memory port is needed for one descriptor per job. ``busy`` until the last beat has left.
+
+    An address that is no multiple of the port's width, no jobs at all, or ``partial``, a descriptor of which only some
+    words have been pushed, fail in the cycle of ``start``; a beat that the memory refuses, when it says so.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(32),
+                "jobs": In(32),
+                "partial": In(1),
+                "left": Out(32),
+                "busy": Out(1),
+                "dma": Out(dma_signature(config)),
+                "o_stream": Out(stream.Signature(config.weight_port_bits)),
+                "failed": Out(1),
+                "failure": Out(FailureLayout()),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        port_bytes = self.config.port_bytes
+        port_shift = (port_bytes - 1).bit_length()
+        job_beats = JOB_BYTES // port_bytes
+        depth = max(4, job_beats)  # of few beats, enough to cover the memory's latency
+        m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=depth)
+        dma = self.dma
+
+        # Beats that were requested and have not left yet.
+        reserved = Signal(range(depth + 1))
+        beat = Signal(range(max(2, job_beats)))
+        adr = Signal.like(dma.adr)
+        taken = Signal()
+        leaves = Signal()
+        m.d.comb += [
+            taken.eq(dma.stb & ~dma.stall),
+            leaves.eq(self.o_stream.valid & self.o_stream.ready),
+            self.busy.eq((self.left != 0) | (reserved != 0)),
+            dma.adr.eq(adr),
+            dma.sel.eq(~0),
+            dma.stb.eq((self.left != 0) & (reserved != depth)),
+            dma.cyc.eq(dma.stb | (reserved != beats.level)),
+            beats.w_data.eq(dma.dat_r),
+            beats.w_en.eq(dma.ack),
+            beats.r_en.eq(self.o_stream.ready),
+            self.o_stream.valid.eq(beats.r_rdy),
+            self.o_stream.payload.eq(beats.r_data),
+        ]
+        m.d.sync += reserved.eq(reserved + taken - leaves)
+        with m.If(taken):
+            m.d.sync += [adr.eq(adr + 1), beat.eq(beat + 1)]
+            with m.If(beat == job_beats - 1):
+                m.d.sync += [beat.eq(0), self.left.eq(self.left - 1)]
+
+        refused = Signal()
+        answered = Signal.like(adr)
+        m.d.comb += [
+            refused.eq((self.address[:port_shift] != 0) | (self.jobs == 0) | self.partial),
+            answered.eq(adr - (reserved - beats.level)),
+        ]
+        with m.If(self.start & refused):
+            m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_FETCH)]
+            m.d.comb += self.failure.info.eq(self.address)
+        with m.Elif(self.start):
+            m.d.sync += [adr.eq(self.address[port_shift:]), self.left.eq(self.jobs), beat.eq(0)]
+        with m.Elif(dma.err):
+            m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_MEMORY_ADDRESS)]
+            m.d.comb += self.failure.info.eq(Cat(Const(0, port_shift), answered))
+        return m
