@@ -47,12 +47,11 @@ class Fetcher(wiring.Component):
         port_bytes = self.config.port_bytes
         port_shift = (port_bytes - 1).bit_length()
         job_beats = JOB_BYTES // port_bytes
-        depth = max(4, job_beats)  # of few beats, enough to cover the memory's latency
-        m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=depth)
+        m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=job_beats)
         dma = self.dma
 
         # Beats that were requested and have not left yet.
-        reserved = Signal(range(depth + 1))
+        reserved = Signal(range(job_beats + 1))
         beat = Signal(range(max(2, job_beats)))
         adr = Signal.like(dma.adr)
         taken = Signal()
@@ -63,7 +62,7 @@ class Fetcher(wiring.Component):
             self.busy.eq((self.left != 0) | (reserved != 0)),
             dma.adr.eq(adr),
             dma.sel.eq(~0),
-            dma.stb.eq((self.left != 0) & (reserved != depth)),
+            dma.stb.eq((self.left != 0) & (reserved != job_beats)),
             dma.cyc.eq(dma.stb | (reserved != beats.level)),
             beats.w_data.eq(dma.dat_r),
             beats.w_en.eq(dma.ack),

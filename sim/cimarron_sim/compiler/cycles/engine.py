@@ -57,7 +57,7 @@ class EngineCycles:
         self.config = config
         self._loader = Loader(config)
         self._fetch = 0  # cycle in which the sequencer takes the first word of the next descriptor at the earliest
-        self._computes_until = -1  # cycle of the last MAC job's last write
+        self._computes_until = -1  # cycle of the last job's last write
 
     def execute(self, job: Mapping[str, int], *, available: int = 0, planes: Iterable[int] | None = None) -> JobCycles:
         """Cycles of the next job.
@@ -91,8 +91,9 @@ class EngineCycles:
 
     def _load(self, job: Mapping[str, int], checked: int) -> JobCycles:
         given = max(checked, self._loader.ready, self._computes_until + 1)
-        retired = self._loader.load(given, job["length"]) + 1
-        self._fetch = retired
+        self._computes_until = self._loader.load(given, job["length"])
+        self._fetch = given + 1
+        retired = self._computes_until + 1
         return JobCycles(retired=retired, compute=0, stall_input=0, stall_weights=0, stall_output=0, operations=0)
 
     def _mac(self, job: Mapping[str, int], checked: int, planes: Iterator[int] | None) -> JobCycles:

@@ -58,11 +58,9 @@ class Loader:
     def load(self, cycle: int, length: int) -> int:
         """A LOAD job is given to the loader in this cycle; returns that of its last write.
 
-        A beat of the memory port takes a request, its answer, and a write per ``act_port_bytes``.
+        A beat is requested per cycle; from the cycle after the first answer on, ``act_port_bytes`` are written in each.
         """
-        config = self._config
-        beats = -(-length // config.port_bytes)
-        writes = -(-length // config.act_port_bytes)
-        done = cycle + beats * (1 + MEMORY_LATENCY) + writes
+        writes = -(-length // self._config.act_port_bytes)
+        done = cycle + 1 + MEMORY_LATENCY + writes
         self.ready = done + 1
         return done
