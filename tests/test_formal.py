@@ -11,6 +11,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from cimarron.bus.arbiter import Arbiter
 from cimarron.bus.decoder import Decoder, Target
+from cimarron.bus.pipelined_arbiter import PipelinedArbiter
 from cimarron.bus.wishbone import Signature
 from cimarron.config import MacroConfig
 from cimarron.macro.back_ends import BACK_ENDS
@@ -23,6 +24,7 @@ from formal.cfu_adapter import CommandOrder
 from formal.dot_product import DotProduct
 from formal.handshake import MacroHandshake
 from formal.idle_set import IdleSetWrites
+from formal.pipelined_arbiter import PipelinedGrants
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
@@ -256,6 +258,31 @@ def test_arbiter_answers_every_request_once_and_in_bounded_time(request, fault):
         return ArbiterGrants(kind(3, Signature(addr_width=1, data_width=8)))
 
     check(request, grants(Arbiter), grants(faulty(Arbiter, fault)))
+
+
+def answers_both(m, arbiter):
+    """Every answer reaches both initiators."""
+    m.d.comb += arbiter.initiators[0].ack.eq(arbiter.bus.ack)
+
+
+def lets_go_of_a_stalled_request(m, arbiter):
+    """The first initiator goes first even while the target stalls the other one's request."""
+    with m.If(arbiter.initiators[0].stb):
+        m.d.comb += [
+            arbiter.bus.adr.eq(arbiter.initiators[0].adr),
+            arbiter.bus.we.eq(arbiter.initiators[0].we),
+        ]
+
+
+@pytest.mark.parametrize("fault", [answers_both, lets_go_of_a_stalled_request])
+def test_pipelined_answers_reach_whoever_asked(request, fault):
+    outstanding = 2
+    signature = Signature(addr_width=1, data_width=8, features={"err", "stall"})
+
+    def grants(kind):
+        return PipelinedGrants(kind(2, signature, outstanding=outstanding), outstanding)
+
+    check(request, grants(PipelinedArbiter), grants(faulty(PipelinedArbiter, fault)))
 
 
 def waits_for_ever(m, decoder):

@@ -31,6 +31,7 @@ _STATUS = {"snl_UNSAT": Verdict.PROVED, "snl_SAT": Verdict.REFUTED, "snl_UNK": V
 # may start with any.
 _TO_GRAPH = """
 prep -top top -flatten
+memory_map
 async2sync
 chformal -assume -early
 chformal -lower
