@@ -57,5 +57,5 @@ clean: ## remove what was built, but not the environment
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed, this is ' + sys.version)"
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle]" --group dev
+	.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle,report]" --group dev
 	touch $@

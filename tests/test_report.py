@@ -3,18 +3,26 @@
 import csv
 import io
 import json
+import re
+from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from cimarron.config import PRESETS
+from cimarron_sim.report import files
 from cimarron_sim.report.columns import layer_csv
 from cimarron_sim.report.files import NAMES, ReportError, read_report, write_report
+from cimarron_sim.report.page import page
+from cimarron_sim.report.plots import INKS, shares_over_time
+from cimarron_sim.report.table import print_run
 from cimarron_sim.report.trace import TRACKS, trace
+from cimarron_sim.report.words import layer_costs, remarks, shortened
 from cimarron_sim.runner.session import run_model
 from cimarron_sim.runner.timeline import PHASES, runs
 from networks import two_layers
 from report_record import made_up
+from rich.console import Console
 
 #: Names that a model file may well contain.
 HOSTILE = (
@@ -171,6 +179,179 @@ def test_events_are_what_the_format_demands(clock_hz):
 
 def test_a_report_without_timeline_has_a_trace_without_events():
     assert {event["ph"] for event in trace({**made_up(), "timeline": None})["traceEvents"]} == {"M"}
+
+
+# HTML.
+
+
+class Page(HTMLParser):
+    """Elements, texts and attributes of a page, as a browser would see them."""
+
+    VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.elements, self.rows, self.ids, self.references = [], [], [], [], []
+        self.script = self.style = self.prose = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        for name, value in attributes:
+            self.references += [value] if name.endswith(("href", "src")) else re.findall(r"url\(([^)]*)\)", value or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        inside = self.open[-1] if self.open else ""
+        if inside == "script":
+            self.script += data
+        elif inside == "style":
+            self.style += data
+        else:
+            self.prose += data
+            if "tr" in self.open and self.rows[-1]:
+                self.rows[-1][-1] += data.strip()
+
+
+@pytest.fixture(scope="module", params=[("input", "conv", "softmax"), HOSTILE], ids=["plain", "hostile"])
+def names(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def shown(names):
+    """The page of the report made up."""
+    return Page(page({**made_up(names), "model": names[0], "mismatch_list": [f"layer {names[1]!r}"], "mismatches": 1}))
+
+
+def test_the_page_needs_nothing_else(shown):
+    # Every reference leads to an element of the page itself.
+    assert shown.references
+    assert {reference.partition("#")[0] for reference in shown.references} == {""}
+    assert {reference[1:] for reference in shown.references} <= set(shown.ids)
+    assert "url(" not in shown.style
+    assert "@import" not in shown.style
+    assert {tag for tag, _ in shown.elements} & {"link", "img", "iframe", "object", "embed", "image", "base"} == set()
+    policies = [a["content"] for tag, a in shown.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"]
+
+
+def test_identifiers_are_unique(shown):
+    assert len(shown.ids) == len(set(shown.ids))
+
+
+def test_names_are_text_and_never_markup(shown, names):
+    assert [tag for tag, _ in shown.elements].count("script") == 1
+    assert not any(attribute.startswith("on") for _, attributes in shown.elements for attribute in attributes)
+    layers = [row[1] for row in shown.rows[1:4]]
+    assert layers == ["".join(c if c.isprintable() else "\ufffd" for c in name).strip() for name in names]
+    assert "49" not in shown.prose
+
+
+def test_the_table_says_what_the_record_says(shown):
+    assert [row[3] for row in shown.rows[1:]] == ["10", "70", "15", "5", "100"]
+    conv = shown.rows[2]
+    assert conv[:1] + conv[2:] == [
+        "1", "conv2d", "70", "70.0%", "40", "1,120", "16.0", "50.0%", "40", "3", "9", "2", "10", "6",
+    ]  # fmt: skip
+    assert shown.rows[3][2:5] == ["softmax, CPU", "15", "15.0%"]
+
+
+def test_every_colour_exists_in_light_in_dark_and_on_paper(shown):
+    used = set(re.findall(r"var\(--([\w-]+)\)", str(shown.elements) + shown.style))
+    modes = [set(re.findall(r"--([\w-]+):", block)) for block in re.findall(r":root \{(.*?)\}", shown.style, re.DOTALL)]
+    assert len(modes) == 3
+    assert all(used == mode for mode in modes)
+    # Of the colours that stand for them while the figures are drawn, none is left.
+    assert not any(ink in str(shown.elements) for ink in INKS.values())
+
+
+def test_the_page_has_a_figure_of_each_kind(shown):
+    svgs = [attributes for tag, attributes in shown.elements if tag == "svg"]
+    assert len(svgs) == 4
+    assert all("viewbox" in attributes and "width" not in attributes for attributes in svgs)
+    for word in ("clock cycles", "multiply-accumulates per cycle", "macro: 32 per cycle", "byte address"):
+        assert word in shown.prose
+
+
+def test_pages_without_some_figures_are_whole():
+    record = {**made_up(), "timeline": None}
+    record["layers"] = [record["layers"][0], record["layers"][2]]
+    record["buffer"] = {"bytes": 64, "tensors": []}
+    assert [tag for tag, _ in Page(page(record)).elements].count("svg") == 2
+
+
+def test_shares_over_time_are_those_of_the_phases():
+    record = made_up()
+    shares = shares_over_time(record["timeline"], 7)
+    width = record["timeline"]["cycles"] / 7
+    total = {cause: sum(parts) * width for cause, parts in shares.items()}
+    assert total == pytest.approx(
+        {"compute": 40, "input": 3, "weights": 9, "output": 2, "rest": 16, "control": 4 + 2 + 4 + 5, "cpu": 15}
+    )
+    assert [sum(parts) for parts in zip(*shares.values(), strict=True)] == pytest.approx([1] * 7)
+
+
+# Words.
+
+
+def test_costs_in_words_add_up():
+    for layer in made_up()["layers"]:
+        assert sum(layer_costs(layer).values()) == layer["cycles"]
+    assert layer_costs(made_up()["layers"][2])["cpu"] == 15
+
+
+def test_layers_that_the_cpu_dominates_are_named():
+    record = made_up()
+    assert remarks(record) == ["layer 'softmax' runs on the CPU and takes 15% of the inference, 15 cycles"]
+    record["layers"][1]["stalls"]["control"] = 35
+    record["mismatches"] = 2
+    assert remarks(record) == [
+        "2 of 8 tensors differ from the reference",
+        "layer 'conv', 70% of the inference: the engine waited for the CPU's job in 50% of its cycles",
+        "layer 'softmax' runs on the CPU and takes 15% of the inference, 15 cycles",
+    ]
+    assert remarks({**made_up(), "cycles_per_inference": 1000}) == []
+
+
+def test_the_terminal_shows_hostile_names_as_they_are():
+    names = ("[red]x[/nothing]", "\x1b]0;title\x07[bold", HOSTILE[2])
+    text = io.StringIO()
+    print_run({**made_up(names), "model": "[/]"}, Console(file=text, width=400, force_terminal=False))
+    assert "[red]x[/nothing]" in text.getvalue()
+    assert "[/], one inference" in text.getvalue()
+    assert "\x1b" not in text.getvalue()
+    text.getvalue().encode()
+
+
+def test_a_long_name_keeps_both_ends():
+    assert shortened("abcdefghij", 10) == "abcdefghij"
+    assert shortened("abcdefghijk", 10) == "abcd…ghijk"
+
+
+def test_without_its_packages_there_is_no_page_and_no_old_one(tmp_path, monkeypatch):
+    write_report(tmp_path, made_up())
+    monkeypatch.setattr(files, "find_spec", lambda name: None if name == "matplotlib" else name)
+    assert [path.name for path in write_report(tmp_path, made_up())] == list(NAMES[:3])
+    assert not (tmp_path / "report.html").exists()
+    assert files.page_obstacle().startswith("no report.html without matplotlib: run `")
+    assert files.page_obstacle().endswith("-m pip install 'cimarron[report]'`")
 
 
 # Files.

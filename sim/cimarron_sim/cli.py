@@ -23,7 +23,7 @@ from .compiler.image import ProgramError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
-from .report.files import ReportError, read_report, write_report
+from .report.files import ReportError, page_obstacle, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
 from .report.progress import reported_progress
 from .report.table import print_run
@@ -201,8 +201,8 @@ def run_command(
 ) -> None:
     """Run MODEL on the simulated chip and compare every layer with the reference.
 
-    Leaves output_<n>.npy and the report in the output folder: report.json, report.csv and, for Perfetto,
-    trace.json.
+    Leaves output_<n>.npy and the report in the output folder: report.html to look at, report.json, report.csv and, for
+    Perfetto, trace.json.
     """
     graph = load(model)
     _one_input(graph)
@@ -220,6 +220,8 @@ def run_command(
         for index, array in enumerate(session.outputs):
             np.save(folder / f"output_{index}.npy", array)
     print_run(session.record, _console())
+    if obstacle := page_obstacle():
+        _complain(obstacle)
     if session.mismatches:
         for mismatch in session.mismatches[:10]:
             _complain(str(mismatch))
@@ -230,7 +232,8 @@ def run_command(
 @main.command("report")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to.  [default: that of RESULTS]")
-def report_command(results: Path, output: Path | None) -> None:
+@click.pass_context
+def report_command(ctx: click.Context, results: Path, output: Path | None) -> None:
     """Show the report in RESULTS, the folder of a run or its report.json, and write all of its files anew."""
     record = read_report(results)
     folder = output or (results if results.is_dir() else results.parent)
@@ -238,6 +241,9 @@ def report_command(results: Path, output: Path | None) -> None:
     for path in write_report(folder, record):
         _announce(str(path))
     print_run(record, _console())
+    if obstacle := page_obstacle():
+        _complain(obstacle)
+        ctx.exit(REFUSED)
 
 
 @main.command("verilog")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ from .columns import layer_csv
 from .record import FORMAT
 from .trace import trace
 
-__all__ = ["NAMES", "ReportError", "read_report", "write_report"]
+__all__ = ["NAMES", "ReportError", "page_obstacle", "read_report", "write_report"]
 
 #: Every form of a report; the first is the one that the others are made from.
-NAMES = ("report.json", "report.csv", "trace.json")
+NAMES = ("report.json", "report.csv", "trace.json", "report.html")
 
 _SCHEMA = Path(__file__).with_name("schema.json")
 
@@ -23,10 +25,23 @@ class ReportError(ValueError):
     """A file that is no report this version can show."""
 
 
+def page_obstacle() -> str:
+    """Why there can be no ``report.html`` on this machine, and the remedy; empty if there can."""
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"no report.html without {' and '.join(missing)}: run `{sys.executable} -m pip install 'cimarron[report]'`"
+
+
 def _forms(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "report.json", json.dumps(record, indent=2) + "\n"
     yield "report.csv", layer_csv(record)
     yield "trace.json", json.dumps(trace(record), separators=(",", ":")) + "\n"
+    if not page_obstacle():
+        # Half a second, for the library of the figures.
+        from .page import page
+
+        yield "report.html", page(record)
 
 
 def write_report(folder: Path, record: dict[str, Any]) -> list[Path]:
@@ -42,7 +57,7 @@ def write_report(folder: Path, record: dict[str, Any]) -> list[Path]:
     Returns
     -------
     list of Path
-        The files, in the order of `NAMES`.
+        The files, in the order of `NAMES`; the last is not among them if there is a `page_obstacle`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -54,6 +69,9 @@ def write_report(folder: Path, record: dict[str, Any]) -> list[Path]:
             if Path(scratch, name).exists():
                 os.replace(Path(scratch, name), folder / name)
                 written.append(folder / name)
+            else:
+                # Better none than that of another run.
+                (folder / name).unlink(missing_ok=True)
     return written
 
 

@@ -3,9 +3,17 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from .words import printable, remarks
+
 __all__ = ["print_run", "run_summary", "run_table"]
+
+
+def _text(name: str) -> str:
+    """A name that neither moves the cursor nor is taken for markup."""
+    return escape(printable(name))
 
 
 def _stalled(layer: dict[str, Any]) -> str:
@@ -23,7 +31,7 @@ def run_table(record: dict[str, Any]) -> Table:
     record : dict
         From `cimarron_sim.report.record.describe_run`.
     """
-    table = Table(title=f"{record['model']}, one inference", show_footer=True)
+    table = Table(title=f"{_text(record['model'])}, one inference", show_footer=True)
     total = record["cycles_per_inference"]
     bound = record["bound_per_inference"]
     macs = record["macs_per_inference"]
@@ -39,8 +47,8 @@ def run_table(record: dict[str, Any]) -> Table:
     table.add_column("stalled on")
     for layer in record["layers"]:
         table.add_row(
-            layer["layer"],
-            layer["op"],
+            _text(layer["layer"]),
+            _text(layer["op"]),
             f"{layer['cycles']:,}",
             f"{layer['cycles'] / total:.0%}",
             f"{layer['bound']:,}",
@@ -69,7 +77,9 @@ def run_summary(record: dict[str, Any]) -> str:
 
 
 def print_run(record: dict[str, Any], console: Console | None = None) -> None:
-    """Print table and summary, 120 columns wide where there is no terminal."""
+    """Print table, summary and remarks, 120 columns wide where there is no terminal."""
     console = console or Console(width=None if Console().is_terminal else 120)
     console.print(run_table(record))
-    console.print(run_summary(record), highlight=False)
+    console.print(run_summary(record), highlight=False, markup=False)
+    for remark in remarks(record):
+        console.print(f"note: {remark}", highlight=False, markup=False)

