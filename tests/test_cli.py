@@ -8,6 +8,7 @@ import onnx
 import pytest
 from cimarron.config import PRESETS
 from cimarron_sim.cli import main
+from cimarron_sim.report import files
 from cimarron_sim.report.files import NAMES
 from cimarron_sim.runner import session
 from cimarron_sim.runner.tools import ToolError
@@ -168,6 +169,17 @@ def test_what_is_no_report_is_refused(tmp_path):
     assert "has format 1, this version shows format 2: run the model again" in refusal("report", tmp_path)
     (tmp_path / "report.json").write_bytes(b"\xff\xfe")
     assert "is not JSON" in refusal("report", tmp_path)
+
+
+def test_report_without_the_packages_of_the_page_names_the_command(tmp_path, monkeypatch):
+    (tmp_path / "report.json").write_text(json.dumps(made_up()))
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    code, stdout, stderr = call("report", tmp_path)
+    assert code == 2
+    assert "made up, one inference" in stdout
+    assert "cimarron: no report.html without jinja2 and matplotlib: run `" in stderr
+    assert "-m pip install 'cimarron[report]'`" in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.json", "trace.json"]
 
 
 @pytest.mark.cosim

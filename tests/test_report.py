@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cimarron.config import PRESETS
+from cimarron.isa import Profile
 from cimarron_sim.report import files
 from cimarron_sim.report.columns import layer_csv
 from cimarron_sim.report.files import NAMES, ReportError, read_report, write_report
@@ -21,6 +22,7 @@ from cimarron_sim.report.words import layer_costs, remarks, shortened
 from cimarron_sim.runner.session import run_model
 from cimarron_sim.runner.timeline import PHASES, runs
 from networks import two_layers
+from random_graphs import Builder
 from report_record import made_up
 from rich.console import Console
 
@@ -98,6 +100,54 @@ def test_the_buffer_plan_is_where_the_layers_wrote(session):
 def test_a_real_report_is_read_back(session, tmp_path):
     write_report(tmp_path, session.record)
     assert read_report(tmp_path) == json.loads(json.dumps(session.record))
+
+
+@pytest.fixture(scope="module")
+def long_record():
+    """An inference that is too long to be recorded cycle by cycle, with a layer on the CPU."""
+    builder = Builder((1, 10, 10, 16), np.int8, 0, Profile.TFLM, 5)
+    builder.conv2d(16, (3, 3), pads=(1, 1, 1, 1)).max_pool((2, 2), (2, 2)).conv2d(8, (1, 1))
+    array = np.random.default_rng(4).integers(-128, 128, (1, 10, 10, 16)).astype(np.int8)
+    session = run_model(builder.graph(), PRESETS["tiny"], [array])
+    assert not session.mismatches
+    return session.record
+
+
+@pytest.mark.cosim
+def test_windows_keep_every_cycle(long_record):
+    timeline, layers = long_record["timeline"], long_record["layers"]
+    resolution = timeline["resolution"]
+    assert resolution > 1
+    assert timeline["cycles"] <= 2**14 * resolution < 4 * timeline["cycles"]
+    total = dict.fromkeys(PHASES, 0)
+    for letter, _, length in runs(timeline["phases"]):
+        total[letter] += length
+    assert sum(total.values()) == timeline["cycles"]
+    assert total["c"] == sum(layer["compute"] for layer in layers)
+    assert total["w"] == sum(layer["stalls"]["weights"] for layer in layers)
+    beats = sum(length for letter, _, length in runs(timeline["port"]) if letter == "b")
+    assert beats * long_record["port_bytes"] == sum(layer["streamed_bytes"] for layer in layers)
+    # No run lies further away from where it was than a window is wide.
+    end = 0
+    for layer in layers:
+        end += layer["cycles"]
+        before = sum(
+            max(0, min(length, end - begin)) for letter, begin, length in runs(timeline["phases"]) if letter == "c"
+        )
+        assert abs(before - sum(part["compute"] for part in layers[: layers.index(layer) + 1])) <= resolution
+
+
+@pytest.mark.cosim
+def test_what_the_cpu_computes_is_its_own(long_record):
+    places = [layer["on"] for layer in long_record["layers"]]
+    if "cpu" not in places:
+        pytest.skip("the engine computes every layer of this network")
+    for span in long_record["timeline"]["spans"]:
+        layer = long_record["layers"][span["layer"]]
+        assert span["on"] == layer["on"]
+        if span["on"] == "cpu":
+            # The engine rests: what is not the step itself is the firmware's way to it.
+            assert 0.9 * layer["cycles"] < span["end"] - span["begin"] <= layer["cycles"]
 
 
 # CSV.
@@ -315,6 +365,10 @@ def test_costs_in_words_add_up():
     for layer in made_up()["layers"]:
         assert sum(layer_costs(layer).values()) == layer["cycles"]
     assert layer_costs(made_up()["layers"][2])["cpu"] == 15
+    # A cause that has no word of its own is not lost.
+    conv = made_up()["layers"][1]
+    conv["stalls"] |= {"another": conv["stalls"].pop("weights"), "weights": 0}
+    assert sum(layer_costs(conv).values()) == conv["cycles"]
 
 
 def test_layers_that_the_cpu_dominates_are_named():
@@ -392,6 +446,10 @@ def spoiled(**fields):
         (
             spoiled(timeline={**made_up()["timeline"], "spans": [{"layer": 3, "on": "cpu", "begin": 0, "end": 1}]}),
             r"is damaged: timeline.spans\[0\] contradicts",
+        ),
+        (
+            spoiled(buffer={"bytes": 64, "tensors": [{**made_up()["buffer"]["tensors"][0], "last": 4}]}),
+            r"is damaged: buffer.tensors\[0\] contradicts",
         ),
     ],
 )  # fmt: skip

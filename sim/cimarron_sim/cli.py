@@ -215,6 +215,7 @@ def run_command(
         session = run_model(
             graph, config, arrays, build_dir=build_dir, trace=trace, announce=_announce, progress=progress
         )
+    _announce("writing the report")
     with replaced_folder(output) as folder:
         write_report(folder, session.record)
         for index, array in enumerate(session.outputs):

@@ -117,9 +117,13 @@ def _damage(record: dict[str, Any]) -> str:
     error = best_match(Draft202012Validator(schema).iter_errors(record))
     if error is not None:
         return f"{error.json_path.removeprefix('$.')}: {error.message[:200]}"
+    layers = len(record["layers"])
+    for index, tensor in enumerate(record["buffer"]["tensors"]):
+        if not tensor["first"] < layers or not tensor["first"] <= tensor["last"] <= layers:
+            return f"buffer.tensors[{index}] contradicts the layers"
     end = 0
     for index, span in enumerate((record["timeline"] or {"spans": []})["spans"]):
-        if span["layer"] >= len(record["layers"]) or not end <= span["begin"] <= span["end"]:
+        if span["layer"] >= layers or not end <= span["begin"] <= span["end"]:
             return f"timeline.spans[{index}] contradicts the layers or the span before"
         end = span["end"]
     return ""

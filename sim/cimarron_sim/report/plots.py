@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogFormatter, MaxNLocator, MultipleLocator
 
 from ..runner.timeline import PHASES, runs
 from .words import CAUSES, layer_costs, shortened
@@ -185,32 +185,28 @@ def roofline(record: dict[str, Any]) -> str:
 
 def buffer_map(record: dict[str, Any]) -> str:
     """Where each tensor lies in the activation buffer, from the layer that writes it to the last that reads it."""
-    buffer, layers = record["buffer"], record["layers"]
-    steps = len(layers) + 1
+    buffer = record["buffer"]
+    names = [layer["layer"] for layer in record["layers"]]
+    steps = len(names) + 1
 
     def draw(figure: Figure, axes: Axes) -> None:
-        axes.set(xlim=(-0.5, steps - 0.5), ylim=(0, buffer["bytes"]))
-        figure.draw_without_rendering()
-        per_step = axes.transData.transform((1, 0))[0] - axes.transData.transform((0, 0))[0]
-        per_byte = axes.transData.transform((0, 1))[1] - axes.transData.transform((0, 0))[1]
-        for tensor in buffer["tensors"]:
-            width, height = tensor["last"] - tensor["first"] + 1, tensor["bytes"]
-            axes.bar(
-                tensor["first"] - 0.5, height, width, tensor["address"], align="edge", color=INKS["tensor"],
-                edgecolor=INKS["paper"], linewidth=0.8,
-            )  # fmt: skip
-            letters = int(width * per_step / 6.2) - 1
-            if letters >= 4 and height * per_byte > 11:
-                axes.text(
-                    tensor["first"] - 0.5 + width / 2, tensor["address"] + height / 2,
-                    shortened(tensor["tensor"], letters), ha="center", va="center", fontsize=8,
-                )  # fmt: skip
-        axes.set_xlabel("layer")
-        axes.set_ylabel("byte address")
+        axes.set(xlim=(-0.5, steps - 0.5), ylim=(0, buffer["bytes"]), xlabel="layer", ylabel="byte address")
         axes.xaxis.set_major_locator(MaxNLocator(min(steps, 24), integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 4, 8], integer=True))
+        axes.yaxis.set_major_locator(MultipleLocator(buffer["bytes"] / 8))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.grid(axis="y")
+        figure.draw_without_rendering()
+        (x0, y0), (x1, y1) = (axes.transData.transform(corner) for corner in ((0, 0), (1, 1)))
+        for tensor in buffer["tensors"]:
+            left, width = tensor["first"] - 0.5, tensor["last"] - tensor["first"] + 1
+            bottom, height = tensor["address"], tensor["bytes"]
+            axes.bar(
+                left, height, width, bottom, align="edge", color=INKS["tensor"], edgecolor=INKS["paper"], linewidth=1.5
+            )
+            letters = int(width * (x1 - x0) / 7)
+            if letters >= 3 and height * (y1 - y0) > 11:
+                name = shortened(names[tensor["first"]], letters)
+                axes.text(left + width / 2, bottom + height / 2, name, ha="center", va="center", fontsize=8)
 
     return _svg("buffer", 3.6, draw)
 
@@ -276,7 +272,7 @@ def _mark_layers(axes: Axes, timeline: dict[str, Any]) -> None:
     begins = [0, *list(accumulate(ends.values(), lambda _, end: end))[:-1]]
     free = 0.0
     for (layer, end), begin in zip(ends.items(), begins, strict=True):
-        axes.axvline(end, color=INKS["ink"], linewidth=0.4)
+        axes.axvline(end, color=INKS["ink"], linewidth=0.25)
         middle, room = (begin + end) / 2, timeline["cycles"] * 0.014 * len(str(layer))
         if end - begin > room and middle - room / 2 > free:
             axes.text(middle, 1.03, str(layer), ha="center", va="bottom", fontsize=8)

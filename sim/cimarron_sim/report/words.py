@@ -29,13 +29,9 @@ def layer_costs(layer: dict[str, Any]) -> dict[str, int]:
         An entry of ``layers`` in a report.
     """
     stalls = dict(layer["stalls"])
-    idle = stalls.pop("control")
-    return {
-        "compute": layer["compute"],
-        **stalls,
-        "rest": layer["rest"],
-        "cpu" if layer["on"] == "cpu" else "control": idle,
-    }
+    idle = {"cpu" if layer["on"] == "cpu" else "control": stalls.pop("control")}
+    known = {name: stalls.pop(name) for name in ("input", "weights", "output")}
+    return {"compute": layer["compute"], **known, "rest": layer["rest"] + sum(stalls.values()), **idle}
 
 
 def printable(text: str) -> str:
