@@ -122,8 +122,9 @@ private:
 };
 
 // What the engine and its memory port did in every cycle, as runs: a letter and for how many cycles, `i4w20c8`. Kept in
-// windows whose width starts at one cycle and doubles whenever there are too many, so that a run of any length takes the
-// same memory. Within a window the letters are sorted: how many cycles each has stays exact, their order does not.
+// windows whose width starts at one cycle and doubles whenever there are too many of them, or of the runs in the end, so
+// that an inference of any length takes the same memory. Within a window the letters are sorted: how many cycles each
+// has stays exact, their order does not.
 class Timeline {
 public:
     enum Phase : uint32_t { IDLE, FILL, COMPUTE, INPUT, WEIGHTS, OUTPUT, PHASES };
@@ -136,43 +137,28 @@ public:
 
     void print() {
         if (filled) close();
+        while (windows.size() > 1 && phases(true) + port(true) > RUNS) halve();
         std::printf("{\"resolution\": %u, \"phases\": \"", width);
-        Run run;
-        uint32_t last = IDLE;
-        for (const Window& window : windows) {
-            // The phase in which the window before ended comes first: one run for both.
-            for (uint32_t i = 0, first = last; i < PHASES; ++i) {
-                const uint32_t phase = (first + i) % PHASES;
-                if (window.cycles[phase]) last = phase;
-                run.extend("ifcawo"[phase], window.cycles[phase]);
-            }
-        }
-        run.end();
+        phases(false);
         std::printf("\", \"port\": \"");
-        for (const Window& window : windows) {
-            uint32_t cycles = 0;
-            for (const uint32_t part : window.cycles) cycles += part;
-            const bool beats_first = run.letter == 'b';
-            if (beats_first) run.extend('b', window.beats);
-            run.extend('i', cycles - window.beats);
-            if (!beats_first) run.extend('b', window.beats);
-        }
-        run.end();
+        port(false);
         std::printf("\"}");
     }
 
 private:
-    static constexpr size_t WINDOWS = 1 << 14;
+    static constexpr size_t WINDOWS = 1 << 18, RUNS = 1 << 15;
 
     struct Window {
         std::array<uint32_t, PHASES> cycles{};
         uint32_t beats = 0;
     };
 
-    // The run at hand; printed when another begins.
-    struct Run {
+    // Puts runs together; each is counted, and unless `quiet` printed, when another begins.
+    struct Runs {
+        const bool quiet;
         char letter = 0;
         unsigned long long cycles = 0;
+        size_t count = 0;
 
         void extend(char next, uint32_t more) {
             if (!more) return;
@@ -182,22 +168,56 @@ private:
         }
 
         void end() {
-            if (cycles) std::printf("%c%llu", letter, cycles);
-            *this = {};
+            if (cycles && !quiet) std::printf("%c%llu", letter, cycles);
+            count += cycles > 0;
+            cycles = 0;
         }
     };
+
+    size_t phases(bool quiet) const {
+        Runs runs{quiet};
+        uint32_t last = IDLE;
+        for (const Window& window : windows) {
+            // The phase in which the window before ended comes first: one run for both.
+            for (uint32_t i = 0, first = last; i < PHASES; ++i) {
+                const uint32_t phase = (first + i) % PHASES;
+                if (window.cycles[phase]) last = phase;
+                runs.extend("ifcawo"[phase], window.cycles[phase]);
+            }
+        }
+        runs.end();
+        return runs.count;
+    }
+
+    size_t port(bool quiet) const {
+        Runs runs{quiet};
+        for (const Window& window : windows) {
+            uint32_t cycles = 0;
+            for (const uint32_t part : window.cycles) cycles += part;
+            const bool beats_first = runs.letter == 'b';
+            if (beats_first) runs.extend('b', window.beats);
+            runs.extend('i', cycles - window.beats);
+            if (!beats_first) runs.extend('b', window.beats);
+        }
+        runs.end();
+        return runs.count;
+    }
 
     void close() {
         windows.push_back(current);
         current = {};
         filled = 0;
-        if (windows.size() < WINDOWS) return;
-        for (size_t i = 0; i < WINDOWS / 2; ++i) {
+        if (windows.size() == WINDOWS) halve();
+    }
+
+    void halve() {
+        if (windows.size() % 2) windows.emplace_back();
+        for (size_t i = 0; i < windows.size() / 2; ++i) {
             const Window a = windows[2 * i], b = windows[2 * i + 1];
             for (uint32_t phase = 0; phase < PHASES; ++phase) windows[i].cycles[phase] = a.cycles[phase] + b.cycles[phase];
             windows[i].beats = a.beats + b.beats;
         }
-        windows.resize(WINDOWS / 2);
+        windows.resize(windows.size() / 2);
         width *= 2;
     }
 

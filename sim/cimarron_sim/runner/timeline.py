@@ -50,7 +50,7 @@ class Timeline:
     ----------
     resolution : int
         Clock cycles per window. Within a window, runs are sorted by letter: their lengths are exact, their order is
-        not. 1 for an inference of up to 16384 cycles.
+        not. 1 unless there are more than 2**18 cycles or 2**15 runs.
     phases : str
         Runs of `PHASES`, such as ``i4w20c8``; their lengths add up to the inference.
     port : str
