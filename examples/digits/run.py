@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from cimarron.config import PRESETS, load_config
 from cimarron_sim.frontend import load
-from cimarron_sim.report.files import write_report
+from cimarron_sim.report.files import NAMES, write_report
 from cimarron_sim.report.progress import reported_progress
 from cimarron_sim.report.table import print_run
 from cimarron_sim.runner.session import run_model
@@ -72,7 +72,8 @@ def oracle(model: Path, arrays: list[np.ndarray]) -> list[np.ndarray]:
 @click.option("-o", "--output", default=Path("build/sim"), type=click.Path(path_type=Path), show_default=True)
 def main(model: Path, config: str, samples: int, trace: Path | None, output: Path) -> None:
     report = output / "report.json"
-    report.unlink(missing_ok=True)
+    for name in NAMES:
+        (output / name).unlink(missing_ok=True)
     images, labels = (array[:samples] for array in held_out())
     graph = load(model)
     shape = graph.port(graph.inputs[0]).shape
