@@ -11,7 +11,7 @@ CAUSES: Mapping[str, str] = {
     "input": "waiting for activations",
     "weights": "waiting for weights",
     "output": "waiting for room behind the macro",
-    "rest": "filling, draining, loading",
+    "rest": "other work of the engine",
     "control": "no job for the engine",
     "cpu": "on the CPU",
 }
