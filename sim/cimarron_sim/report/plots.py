@@ -148,7 +148,7 @@ def roofline(record: dict[str, Any]) -> str:
     def draw(figure: Figure, axes: Axes) -> None:
         low = min(*intensities, *(peak / port for peak in peaks)) / 3
         high = max(*intensities, *(peak / port for peak in peaks)) * 3
-        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(rates) / 3, max(peaks) * 2.5))
+        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(min(rates) / 3, max(*rates, *peaks) * 2.5))
         for peak in sorted(set(peaks)):
             ridge = peak / port
             axes.plot([ridge, high], [peak, peak], color=INKS["accent"], linewidth=1.4)
@@ -204,9 +204,11 @@ def buffer_map(record: dict[str, Any]) -> str:
                 left, height, width, bottom, align="edge", color=INKS["tensor"], edgecolor=INKS["paper"], linewidth=1.5
             )
             letters = int(width * (x1 - x0) / 7)
-            if letters >= 3 and height * (y1 - y0) > 11:
-                name = shortened(names[tensor["first"]], letters)
-                axes.text(left + width / 2, bottom + height / 2, name, ha="center", va="center", fontsize=8)
+            name = names[tensor["first"]]
+            # Of a name, less than ten letters tell less than the layer's number does.
+            label = shortened(name, letters) if letters >= min(len(name), 10) else str(tensor["first"])
+            if len(label) <= letters and height * (y1 - y0) > 11:
+                axes.text(left + width / 2, bottom + height / 2, label, ha="center", va="center", fontsize=8)
 
     return _svg("buffer", 3.6, draw)
 
