@@ -1,8 +1,9 @@
 """The compute-in-memory macro."""
 
 from itertools import zip_longest
+from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -111,13 +112,13 @@ class Macro(wiring.Component):
         for index, group in enumerate(groups):
             m.submodules[f"group_{index}"] = group
 
-        connect(m, flipped(self.write), write_port.i_stream)
         planes = driver.o_stream
         if config.transposed:
             planes = stream.Signature(PlaneLayout(config)).create(path=("planes",))
             self._drive_rows(m, driver, planes)
         else:
             connect(m, flipped(self.i_stream), driver.i_stream)
+        connect(m, flipped(self.write), write_port.i_stream)
 
         plane = planes.payload
         sums = Signal(columns * config.column_bits)
@@ -150,6 +151,17 @@ class Macro(wiring.Component):
             self.write_error.eq(write_port.error),
         ]
 
+        plane_format = Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]
+        word_line: Any = plane.x
+        if config.bitwise:
+            m.submodules.word_lines = word_lines = WordLines(config)
+            word_line = word_lines.x
+            m.d.comb += [
+                word_lines.plane.eq(plane),
+                word_lines.format.eq(plane_format),
+                array.x_bar.eq(word_lines.x_bar),
+                array.bits.eq(word_lines.bits),
+            ]
         m.d.comb += [
             write_port.computing.eq(self.computing),
             array.enable.eq(write_port.enable),
@@ -157,24 +169,12 @@ class Macro(wiring.Component):
             array.data.eq(write_port.data),
             array.set.eq(plane.set),
             array.row_group.eq(plane.row_group),
+            array.x.eq(word_line),
             tree.i.eq(array.products),
             tree.enable.eq(Cat(enters[:-1])),
             counter.enable.eq(Cat(enters[:-1])),
             counter.i.eq(Cat(plane.x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
-
-        plane_format = Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]
-        if config.bitwise:
-            m.submodules.word_lines = word_lines = WordLines(config)
-            m.d.comb += [
-                word_lines.plane.eq(plane),
-                word_lines.format.eq(plane_format),
-                array.x.eq(word_lines.x),
-                array.x_bar.eq(word_lines.x_bar),
-                array.bits.eq(word_lines.bits),
-            ]
-        else:
-            m.d.comb += array.x.eq(plane.x)
 
         # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
         for here, enter, leave in zip(present, enters, leaves, strict=True):
@@ -222,9 +222,11 @@ class Macro(wiring.Component):
             input_sum.negative.eq(sums_tag.negative),
             input_sum.shift.eq(sums_tag.shift),
             input_sum.place.eq(sums_tag.place),
-            *(i.eq(number) for i, number in zip(input_sum.i, ones, strict=True)),
         ]
-        results: list[Value] = []
+        m.d.comb += [i.eq(number) for i, number in zip(input_sum.i, ones, strict=True)]
+        answers: Any = self.o_stream.payload.y
+        if config.transposed:
+            answers = Signal(data.ArrayLayout(signed(config.result_bits), config.words))
         parities = self._parities(m, array, enters, sums) if config.carryless else None
         for index, group in enumerate(groups):
             m.d.comb += [
@@ -248,7 +250,7 @@ class Macro(wiring.Component):
                 ]
             for cell in range(config.group_words):
                 column = index * config.group_words + cell
-                results.append(group.y[cell])
+                m.d.comb += answers[column].eq(group.y[cell])
                 for p in range(config.planes_per_cycle):
                     total = sums.word_select(p * config.words + column, config.column_bits)
                     m.d.comb += group.sums[p][cell].eq(total)
@@ -280,9 +282,9 @@ class Macro(wiring.Component):
             m.d.comb += row_product.capture.eq(capture & totals_by_rows)
             with m.If(capture):
                 m.d.sync += answers_rows.eq(totals_by_rows)
-            pairs = zip_longest(row_product.y, results, fillvalue=Const(0))
+            pairs = zip_longest(row_product.y, answers, fillvalue=Const(0))
             results = [Mux(answers_rows, by_row, y) for by_row, y in pairs]
-        m.d.comb += [y.eq(result) for y, result in zip(self.o_stream.payload.y, results, strict=True)]
+            m.d.comb += [y.eq(result) for y, result in zip(self.o_stream.payload.y, results, strict=True)]
         if config.best_match:
             distances, result_width = Signal(), Signal.like(totals_width)
             with m.If(capture):
@@ -291,7 +293,7 @@ class Macro(wiring.Component):
             m.d.comb += [
                 best_match.valid.eq(self.o_stream.valid & self.o_stream.ready & distances),
                 best_match.width.eq(result_width),
-                *(i.eq(y) for i, y in zip(best_match.distances, results, strict=False)),
+                *(i.eq(y) for i, y in zip(best_match.distances, answers, strict=True)),
                 self.best.eq(best_match.best),
             ]
         return m
