@@ -110,16 +110,21 @@ class EngineCycles:
         pixels = job["out_width"] * job["out_height"]
         steps = config.macro.operation_cycles(job["act_bits"])
         pieces = piece_counts(job["kernel_h"] * job["runs"], job["run_bytes"], row_tiles, rows, config.act_port_bytes)
+        shared = bool(job["shared_weights"])
+        ready = 0
         for word_tile in range(job["word_tiles"]):
             outputs = job["last_words"] if word_tile == job["word_tiles"] - 1 else job["tile_words"]
-            loader.records(outputs)
             beats = -(-outputs // config.lanes)
+            loads = word_tile == 0 or not shared
+            if loads:
+                loader.records(outputs)
             for row_tile in range(row_tiles):
                 tile_rows = job["last_rows"] if row_tile == row_tiles - 1 else rows
-                ready = loader.rows(tile_rows)
-                # A vector with fewer rows than before is cleared first, once per tile.
-                clears = int(tile_rows != rows)
+                if loads and (row_tile == 0 or not shared):
+                    ready = loader.rows(tile_rows)
                 gathers = pieces[row_tile]
+                # A vector with fewer rows than the macro is cleared first, once per tile.
+                clears = int(tile_rows != rows)
                 first = next(planes) if planes else steps
                 macro.operate(pieces=gathers + clears, ready=ready, planes=first, beats=beats)
                 if planes is None:
@@ -127,7 +132,12 @@ class EngineCycles:
                 else:
                     for count in islice(planes, pixels - 1):
                         macro.operate(pieces=gathers, ready=ready, planes=count, beats=beats)
-                loader.set_done(macro.released)
+                if not shared:
+                    loader.set_done(macro.released)
+            if not shared:
+                loader.bank_done(macro.released)
+        if shared:
+            loader.set_done(macro.released)
             loader.bank_done(macro.released)
 
         self._computes_until = macro.released + DRAIN_LATENCY
