@@ -98,6 +98,13 @@ def test_check_lists_every_operator(model):
     assert re.search(r"│ x\s+│ quantize\s+│ host", stdout)
 
 
+def test_check_explains_how_layers_are_cut(model):
+    code, stdout, _ = call("check", model, "--config", "tiny", "--explain")
+    assert code == 0
+    assert re.search(r"layer\s+│ \d+ row tiles? x .* │\s+[\d,]+ │ fewest of \d+: ", stdout)
+    assert re.search(r"cycles more: (compute|weights|activations|outputs)", stdout)
+
+
 def test_check_names_what_is_unsupported(tmp_path):
     code, stdout, stderr = call("check", model_file(tmp_path / "other.onnx", op="BitShift"), "--config", "tiny")
     assert code == 2

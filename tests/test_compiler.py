@@ -11,10 +11,11 @@ from cimarron.isa import JOB_BYTES, JOB_WORDS, Opcode, Profile, unpack_job
 from cimarron_sim.compiler import CompileError, Place, Program, check, compile
 from cimarron_sim.compiler.bound import load_bound, mac_bound
 from cimarron_sim.compiler.layer import read_layer
+from cimarron_sim.compiler.mapping import candidates, choose
 from cimarron_sim.compiler.memory import Buffer, place
+from cimarron_sim.compiler.operator import read_operator
 from cimarron_sim.compiler.params import fold_zero_point, scale_record
 from cimarron_sim.compiler.stream import pack_rows
-from cimarron_sim.compiler.tiling import tile
 from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph, Quantization, Tensor
 from cimarron_sim.reference.execute import execute
@@ -224,7 +225,7 @@ def test_bounds_count_what_each_resource_does():
     builder = Builder((3, 20)).fully_connected(8)
     graph = builder.graph()
     layer = read_layer(graph, graph.nodes[0])
-    bound = mac_bound(layer, tile(layer, engine), engine)
+    bound = mac_bound(layer, choose(layer, engine).tiling, engine)
     assert bound.compute == 3 * 4 * 8
     assert bound.weights == 8 * 4 + 2 * 20
     assert bound.activations == 3 * 2 * (4 + 1)
@@ -238,7 +239,7 @@ def test_bounds_count_the_pieces_of_kernel_rows():
     # Runs of 3 x 2 = 6 bytes: 6 | 6 | 4 + 2 in rows of 16, in reads of 4 bytes: 2 + 2 + 1 + 1.
     graph = Builder((1, 5, 5, 2)).conv2d(4, (3, 3)).graph()
     layer = read_layer(graph, graph.nodes[0])
-    assert mac_bound(layer, tile(layer, TINY.engine), TINY.engine).activations == 9 * 6
+    assert mac_bound(layer, choose(layer, TINY.engine).tiling, TINY.engine).activations == 9 * 6
 
 
 def test_utilisation_is_the_share_of_the_macros_work():
@@ -299,11 +300,33 @@ def test_weights_that_do_not_fit_name_the_layer():
 def test_a_pixel_without_room_for_its_sums_names_the_layer():
     macro = MacroConfig(rows=16, words=64)
     config = SocConfig(engine=dataclasses.replace(TINY.engine, macro=macro, psum_entries=16))
-    graph = Builder((1, 20)).fully_connected(40, name="wide").graph()
+    graph = Builder((1, 6, 6, 1)).depthwise_conv2d(32, (5, 5), name="wide").graph()
     assert refused(graph, config) == (
         "layer 'wide' needs 32 partial sums for one output pixel, there are 16: choose a configuration with more"
         " psum_entries"
     )
+
+
+def test_tiles_are_narrower_where_that_saves_passes():
+    # Sums of 32 outputs find room for 4 pixels only, so that 9 pixels would take three passes over the weights.
+    macro = MacroConfig(rows=16, words=64)
+    engine = dataclasses.replace(TINY.engine, macro=macro, psum_entries=128)
+    graph = Builder((1, 5, 5, 4)).conv2d(32, (3, 3)).graph()
+    layer = read_layer(graph, graph.nodes[0])
+    ranked = candidates(layer, engine)
+    widest = next(candidate for candidate in ranked if candidate.tiling.outputs == 32)
+    assert len(widest.tiling.stripes) == 3
+    assert len(ranked[0].tiling.stripes) < 3
+    assert ranked[0].cycles == min(candidate.cycles for candidate in ranked) < widest.cycles
+
+
+@given(layers())
+def test_no_layer_is_faster_than_its_bound(builder):
+    graph = builder.graph()
+    for node in graph.nodes:
+        operator = read_operator(graph, node, TINY.engine)
+        for candidate in candidates(operator.layer, TINY.engine):
+            assert candidate.bound.cycles < candidate.cycles
 
 
 def test_kernels_beyond_a_job_name_the_field():

@@ -14,11 +14,12 @@ import numpy as np
 from cimarron.config import PRESETS, ConfigError, SocConfig, load_config
 from cimarron.soc.cpu import CpuSourceError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from .compiler.check import Place, check
 from .compiler.compile import compile
 from .compiler.errors import CompileError
+from .compiler.explain import Alternative, explain
 from .compiler.image import ProgramError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
@@ -132,12 +133,24 @@ def _one_input(graph: Graph) -> None:
         )
 
 
+def _mapping_table(alternatives: Sequence[Alternative]) -> Table:
+    """The chosen mapping of each layer above the next best."""
+    table = Table("operator", "mapping", Column("cycles", justify="right"), "why")
+    for row in alternatives:
+        if row.is_chosen:
+            table.add_section()
+        table.add_row(row.layer if row.is_chosen else "", row.mapping, f"{row.cycles:,}", row.reason)
+    return table
+
+
 @main.command("check")
 @_model
 @_config
+@click.option("--explain", "explains", is_flag=True, help="Also list how each layer could be cut, and its cycles.")
 @click.pass_context
-def check_command(ctx: click.Context, model: Path, config: SocConfig) -> None:
+def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: bool) -> None:
     """List where every operator of MODEL runs: engine, CPU or host, or why it cannot."""
+    alternatives = []
     table = Table("operator", "type", "runs on", "why")
     refused = [operator for operator in inspect(model) if not operator.supported]
     if refused:
@@ -152,7 +165,10 @@ def check_command(ctx: click.Context, model: Path, config: SocConfig) -> None:
         if not refused:
             _one_input(graph)
             compile(graph, config)
+            alternatives = explain(graph, config.engine) if explains else []
     _console().print(table)
+    if alternatives:
+        _console().print(_mapping_table(alternatives))
     if refused:
         _complain(f"{len(refused)} operator{'s' if len(refused) > 1 else ''} of {model} cannot be run")
         ctx.exit(REFUSED)

@@ -9,18 +9,24 @@ from cimarron.config import EngineConfig
 from ..graph import Graph, Node
 from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
+from .mapping import Candidate, choose
 from .pool import is_engine_pool, read_pool
-from .tiling import Tiling, tile
+from .tiling import Tiling
 
 __all__ = ["EngineLayer", "read_operator"]
 
 
 @dataclass(frozen=True, eq=False)
 class EngineLayer:
-    """A layer for the engine, cut for its hardware."""
+    """A layer for the engine, cut for its hardware, and its cycles."""
 
     layer: MacLayer
-    tiling: Tiling
+    candidate: Candidate
+
+    @property
+    def tiling(self) -> Tiling:
+        """How it is cut."""
+        return self.candidate.tiling
 
     @property
     def jobs(self) -> int:
@@ -56,4 +62,4 @@ def read_operator(
     else:
         return read_cpu(graph, node)
     x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
-    return EngineLayer(layer, tile(layer, config, x_planes, y_planes))
+    return EngineLayer(layer, choose(layer, config, x_planes, y_planes))

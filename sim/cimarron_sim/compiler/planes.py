@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from cimarron.config import EngineConfig
 
 from ..graph import Graph, Node
-from .bound import mac_bound
 from .errors import CompileError
 from .operator import EngineLayer, read_operator
 
@@ -13,7 +12,7 @@ __all__ = ["choose_planes"]
 
 
 def _cycles(graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mapping[str, int]) -> int | None:
-    """Sum of the layers' bounds, or None if one of them cannot work so."""
+    """Sum of the layers' cycles, or None if one of them cannot work so."""
     cycles = 0
     for node in nodes:
         try:
@@ -22,7 +21,7 @@ def _cycles(graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mappi
             return None
         if not isinstance(operator, EngineLayer):
             return None
-        cycles += mac_bound(operator.layer, operator.tiling, config).cycles
+        cycles += operator.candidate.cycles
     return cycles
 
 
@@ -31,7 +30,7 @@ def choose_planes(graph: Graph, config: EngineConfig) -> dict[str, int]:
 
     A depthwise layer reads few channels of many pixels. Where each pixel's channels lie together, that takes a read of
     the activation buffer for every pixel; where the pixels of a few channels lie together, one read brings several. So
-    a tensor that only depthwise layers read lies in planes, if the bounds of the layers that write and read it say so.
+    a tensor that only depthwise layers read lies in planes, if the layers that write and read it are faster then.
 
     Returns
     -------

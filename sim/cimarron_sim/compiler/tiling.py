@@ -7,12 +7,11 @@ import numpy as np
 from cimarron.config import EngineConfig
 from cimarron.isa import Opcode, OutFormat, Profile, pack_job
 
-from .bound import mac_bound
 from .errors import CompileError
 from .layer import MacLayer
 from .window import Block, Walk, walk_through
 
-__all__ = ["Stripe", "Tiling", "jobs", "tile"]
+__all__ = ["Stripe", "Tiling", "jobs", "tilings"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _mappings(layer: MacLayer, words: int, lanes: int) -> Iterator[tuple[int, Bl
     window = layer.window
     is_dilated = window.dilation_h > 1 or window.dilation_w > 1
     for outputs in range(step, most + 1, step):
-        if layer.channel_outputs or outputs == most:
+        if layer.channel_outputs or outputs == most or outputs % lanes == 0:
             yield outputs, Block()
         if is_dilated or layer.outputs % outputs or outputs % lanes:
             continue
@@ -156,8 +155,8 @@ def _mappings(layer: MacLayer, words: int, lanes: int) -> Iterator[tuple[int, Bl
                 yield outputs, block
 
 
-def tile(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0) -> Tiling:
-    """Cut a layer for the given hardware, so that its bound is least.
+def tilings(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0) -> list[Tiling]:
+    """The ways to cut a layer for the given hardware.
 
     Parameters
     ----------
@@ -183,16 +182,16 @@ def tile(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int
             f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {words}:"
             f" choose a configuration with more words"
         )
-    tilings, reasons = [], []
+    found, reasons = [], []
     for outputs, block in _mappings(layer, words, config.lanes):
         try:
-            tilings.append(_tile(layer, config, form, outputs, block, x_planes, y_planes))
+            found.append(_tile(layer, config, form, outputs, block, x_planes, y_planes))
         except CompileError as reason:
             # Too many partial sums, or planes of other channels; another mapping may do.
             reasons.append(reason)
-    if not tilings:
+    if not found:
         raise reasons[0]
-    return min(tilings, key=lambda tiling: mac_bound(layer, tiling, config).key)
+    return found
 
 
 def _fits_planes(tiling_outputs: int, layer: MacLayer, block: Block, planes: int, lanes: int) -> bool:

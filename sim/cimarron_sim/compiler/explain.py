@@ -1,0 +1,100 @@
+"""Why each layer is cut the way it is, in words."""
+
+from dataclasses import dataclass, fields
+
+from cimarron.config import EngineConfig
+
+from ..graph import Graph
+from .bound import Bound
+from .mapping import Candidate, candidates
+from .operator import EngineLayer, read_operator
+from .planes import choose_planes
+
+__all__ = ["Alternative", "explain"]
+
+#: Alternatives shown besides the chosen mapping.
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """One mapping of one layer.
+
+    Parameters
+    ----------
+    layer : str
+    mapping : str
+        How it cuts the layer.
+    cycles : int
+        Predicted, of the layer alone.
+    reason : str
+        Why it was chosen or not.
+    is_chosen : bool
+    """
+
+    layer: str
+    mapping: str
+    cycles: int
+    reason: str
+    is_chosen: bool
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _describe(candidate: Candidate, images: int) -> str:
+    tiling = candidate.tiling
+    parts = [f"{_count(tiling.row_tiles, 'row tile')} x {tiling.word_tiles} of {_count(tiling.outputs, 'channel')}"]
+    if tiling.block.pixels > 1:
+        parts.append(f"blocks of {tiling.block.height} x {tiling.block.width} pixels")
+    if tiling.is_shared:
+        parts.append("weights loaded once")
+    parts.append(_count(images * len(tiling.stripes), "job"))
+    return ", ".join(parts)
+
+
+def _busiest(bound: Bound) -> str:
+    cycles, name = max((getattr(bound, field.name), field.name) for field in fields(bound))
+    return f"{name} {cycles:,}"
+
+
+def _reason(candidate: Candidate, ranked: list[Candidate]) -> str:
+    best = ranked[0]
+    if candidate is not best:
+        more = candidate.cycles - best.cycles
+        return f"{more:,} cycles more: {_busiest(candidate.bound)}" if more else "as fast, but with more work besides"
+    others = len(ranked) - 1
+    rank = f"fewest of {others + 1}" if others else "the only one"
+    return f"{rank}: {_busiest(candidate.bound)}, the rest is filling and draining"
+
+
+def explain(graph: Graph, config: EngineConfig) -> list[Alternative]:
+    """The chosen mapping of every layer on the engine, and the next best.
+
+    Parameters
+    ----------
+    graph : Graph
+        That the hardware can run.
+    config : EngineConfig
+    """
+    planes = choose_planes(graph, config)
+    rows = []
+    for node in graph.nodes:
+        operator = None if node.op == "reshape" else read_operator(graph, node, config, planes)
+        if not isinstance(operator, EngineLayer):
+            continue
+        layer = operator.layer
+        x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
+        ranked = candidates(layer, config, x_planes, y_planes)
+        for candidate in ranked[: 1 + _SHOWN]:
+            rows.append(
+                Alternative(
+                    layer=node.name,
+                    mapping=_describe(candidate, layer.images),
+                    cycles=candidate.cycles,
+                    reason=_reason(candidate, ranked),
+                    is_chosen=candidate is ranked[0],
+                )
+            )
+    return rows
