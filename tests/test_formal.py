@@ -113,15 +113,6 @@ DOT_PRODUCTS: dict[str, tuple[dict[str, Any], Fault]] = {
         dict(rows=3, words=1, cell_bits=2, max_weight_bits=2, max_act_bits=2, weight_sets=1),
         keeps_the_input_sum,
     ),
-    # Every precision up to 4 bits x 4 bits, fused from single bits or in one cell.
-    "four-bits-of-1": (
-        dict(rows=2, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=4, weight_sets=1),
-        signed_weights_as_unsigned,
-    ),
-    "a-cell-of-4-bits": (
-        dict(rows=2, words=1, cell_bits=4, max_weight_bits=4, max_act_bits=4, weight_sets=1),
-        result_too_narrow,
-    ),
     # The dial.
     "two-planes": (
         dict(rows=2, words=2, cell_bits=1, max_weight_bits=2, max_act_bits=3, planes_per_cycle=2),
