@@ -247,6 +247,7 @@ def network(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         exec(make, {"__name__": "example"})
+        call(*shell_example()[0])
     return folder
 
 
@@ -257,7 +258,7 @@ def shell_example() -> list[list[str]]:
 
 def test_the_network_of_the_example_runs_on_the_chip(network, monkeypatch):
     monkeypatch.chdir(network)
-    answer = call(*shell_example()[0])
+    answer = call(*shell_example()[1])
     assert "conv2d" in answer
     assert "unsupported" not in answer
 
@@ -284,7 +285,7 @@ def report_parts(record: dict) -> dict[str, dict]:
 @pytest.mark.slow
 def test_the_example_equals_onnx_runtime_and_its_report_is_as_documented(network, monkeypatch):
     monkeypatch.chdir(network)
-    call(*shell_example()[1], "--build-dir", ROOT / "build" / "sim")
+    call(*shell_example()[2], "--build-dir", ROOT / "build" / "sim")
     _, compare = examples(page("networks.md"), "python")
     exec(compare, {})
     record = json.loads(Path("results/report.json").read_text())

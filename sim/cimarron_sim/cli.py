@@ -1,4 +1,4 @@
-"""The command line: ``cimarron check | compile | run | report | verilog | doctor``."""
+"""The command line: ``cimarron check | quantize | compile | run | report | verilog | doctor``."""
 
 import errno
 import signal
@@ -24,6 +24,7 @@ from .compiler.image import ProgramError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
+from .quantize import quantize
 from .report.files import ReportError, page_obstacle, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
 from .report.progress import reported_progress
@@ -172,6 +173,28 @@ def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: 
     if refused:
         _complain(f"{len(refused)} operator{'s' if len(refused) > 1 else ''} of {model} cannot be run")
         ctx.exit(REFUSED)
+
+
+@main.command("quantize")
+@_model
+@click.option(
+    "--calibration",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Real inputs, float32: .npy, .npz, or raw bytes. May be repeated.",
+)
+@click.option("--per-channel/--per-tensor", default=True, show_default=True, help="Scales of the weights.")
+@click.option("--reduce-range", is_flag=True, help="Weights of 7 bits: exact on every x86 processor, too.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where to write the int8 model.")
+def quantize_command(
+    model: Path, calibration: Sequence[Path], per_channel: bool, reduce_range: bool, output: Path
+) -> None:
+    """Make an int8 model of the float32 ONNX file MODEL, with ONNX Runtime's quantiser."""
+    check_file(output)
+    count = quantize(model, calibration, output, per_channel=per_channel, reduce_range=reduce_range)
+    click.echo(f"{output}: {output.stat().st_size} bytes, calibrated with {count} input{'s' if count > 1 else ''}")
 
 
 @main.command("compile")

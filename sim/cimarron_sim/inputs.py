@@ -2,13 +2,14 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .graph import Graph, Port, Tensor
+from .graph import Graph, Port
 
-__all__ = ["InputError", "read_inputs"]
+__all__ = ["InputError", "read_arrays", "read_inputs"]
 
 
 #: What numpy and zipfile raise, depending on the byte that is wrong.
@@ -37,10 +38,10 @@ def _numpy(path: Path, port: Port) -> np.ndarray:
     raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}: name the input's {port.name!r}")
 
 
-def _raw(path: Path, port: Port, tensor: Tensor) -> np.ndarray:
+def _raw(path: Path, port: Port, dtypes: Sequence[np.dtype]) -> np.ndarray:
     content = path.read_bytes()
     sizes = {}
-    for dtype in (port.dtype, tensor.dtype):
+    for dtype in dtypes:
         sizes.setdefault(int(np.prod(port.shape)) * dtype.itemsize, dtype)
     if len(content) not in sizes:
         expected = " or ".join(f"{size} (as {dtype})" for size, dtype in sizes.items())
@@ -50,6 +51,12 @@ def _raw(path: Path, port: Port, tensor: Tensor) -> np.ndarray:
 
 
 def read_inputs(path: Path, graph: Graph) -> list[np.ndarray]:
+    """Inputs of a graph that has one input, in its own type or as integers: see `read_arrays`."""
+    port, tensor = graph.port(graph.inputs[0]), graph.tensors[graph.inputs[0]]
+    return read_arrays(path, port, (port.dtype, tensor.dtype))
+
+
+def read_arrays(path: Path, port: Port, dtypes: Sequence[np.dtype]) -> list[np.ndarray]:
     """The inputs in a file.
 
     Parameters
@@ -57,8 +64,10 @@ def read_inputs(path: Path, graph: Graph) -> list[np.ndarray]:
     path : Path
         ``.npy``; ``.npz`` with one array or one named like the input; or, with any other suffix, raw little-endian
         values in the layout of the model's input.
-    graph : Graph
-        With one input. Its first axis may count several inputs if the model takes one at a time.
+    port : Port
+        The input. The file's first axis may count several if the model takes one at a time.
+    dtypes : sequence of numpy dtype
+        Types the values may have.
 
     Returns
     -------
@@ -70,13 +79,12 @@ def read_inputs(path: Path, graph: Graph) -> list[np.ndarray]:
     InputError
         If the file cannot be read, or holds another shape or type.
     """
-    port, tensor = graph.port(graph.inputs[0]), graph.tensors[graph.inputs[0]]
     if not path.is_file():
         raise InputError(f"input {path} {'is not a file' if path.exists() else 'does not exist'}: check the path")
-    array = _numpy(path, port) if path.suffix in (".npy", ".npz") else _raw(path, port, tensor)
+    array = _numpy(path, port) if path.suffix in (".npy", ".npz") else _raw(path, port, dtypes)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype not in (port.dtype, tensor.dtype):
-        allowed = " or ".join(dict.fromkeys((str(port.dtype), str(tensor.dtype))))
+    if array.dtype not in dtypes:
+        allowed = " or ".join(dict.fromkeys(str(dtype) for dtype in dtypes))
         raise InputError(f"{path} holds {array.dtype}; input {port.name!r} takes {allowed}: convert the array")
     if array.shape == port.shape:
         return [array]

@@ -30,8 +30,10 @@ def multiplier(label: str, real: float) -> tuple[int, int]:
     Raises
     ------
     ModelError
-        If the factor is 2**30 or more.
+        If the factor is 2**30 or more, or not a number.
     """
+    if not math.isfinite(real):
+        raise ModelError(f"{label} scales its sums by {real}, not by a number: quantise the model again")
     fraction, shift = math.frexp(real)
     mantissa = math.floor(fraction * (1 << 31) + 0.5)
     if mantissa == 1 << 31:

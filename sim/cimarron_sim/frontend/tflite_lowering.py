@@ -304,7 +304,8 @@ class TfliteLowering:
         factors = _factors(x, quantization, y, outputs)
         if quantization.axis is None:
             # One scale for all outputs is multiplied in float32 before it is divided in double.
-            product = np.float64(_scale(x).scale * quantization.scale)
+            with np.errstate(over="ignore"):
+                product = np.float64(_scale(x).scale * quantization.scale)
             factors = np.full(outputs, product / np.float64(_scale(y).scale))
         attributes = {**multipliers(operator.name, factors), **self._clamps(operator, y)}
         x = self._reshaped(x, (x.size // depth, depth))

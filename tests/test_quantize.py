@@ -1,0 +1,160 @@
+"""From a float model to an int8 one by the command line, and on to the chip."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import oracle
+import pytest
+from cimarron.config import PRESETS
+from cimarron_sim.cli import main
+from cimarron_sim.frontend import load
+from cimarron_sim.graph import Graph
+from cimarron_sim.reference import execute
+from cimarron_sim.runner.session import run_model
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+
+RNG = np.random.default_rng(11)
+IMAGES = RNG.normal(0, 1, (24, 3, 12, 10)).astype(np.float32)
+
+
+def float_model(opset: int = 17, batch: int | str = "batch", **changes: object) -> onnx.ModelProto:
+    """Convolutions with batch normalisation and a shortcut, pools, a dense layer: what a training framework exports."""
+    rng = np.random.default_rng(12)
+    shapes = {"w1": (8, 3, 3, 3), "w2": (8, 1, 3, 3), "w3": (8, 8, 1, 1), "v": (8, 5), "b": (5,)}
+    constants = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()}
+    constants |= {"mean": rng.normal(0, 1, 8).astype(np.float32), "shift": rng.normal(0, 0.3, 8).astype(np.float32)}
+    constants |= {name: rng.uniform(0.5, 2, 8).astype(np.float32) for name in ("gain", "variance")}
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("BatchNormalization", ["c1", "gain", "shift", "mean", "variance"], ["n1"]),
+        helper.make_node("Relu", ["n1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1], group=8),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("Conv", ["r2", "w3"], ["c3"]),
+        helper.make_node("Add", ["c3", "r1"], ["total"]),
+        helper.make_node("Relu", ["total"], ["r3"]),
+        helper.make_node("MaxPool", ["r3"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["pooled"], ["mean_of_all"]),
+        helper.make_node("Flatten", ["mean_of_all"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "v", "b"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("image", TensorProto.FLOAT, (batch, 3, 12, 10))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (batch, 5))],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A float model, inputs, and where the int8 model goes."""
+    onnx.save(float_model(), tmp_path / "float.onnx")
+    np.save(tmp_path / "images.npy", IMAGES)
+    return tmp_path / "float.onnx", tmp_path / "images.npy", tmp_path / "int8.onnx"
+
+
+def quantized(files: tuple[Path, Path, Path], *options: str) -> Graph:
+    model, images, output = files
+    code, text, errors = invoke("quantize", model, "--calibration", images, "-o", output, *options)
+    assert (code, errors) == (0, "")
+    assert "calibrated with 24 inputs" in text
+    return load(output)
+
+
+@pytest.mark.parametrize(("option", "scales"), [("--per-channel", (8,)), ("--per-tensor", ())])
+def test_quantized_model_is_close_to_the_float_model_and_exact_against_onnx_runtime(files, option, scales):
+    graph = quantized(files, option)
+    first = graph.nodes[0]
+    weights = graph.tensors[first.inputs[1]]
+    assert first.op == "conv2d"
+    assert weights.quantization is not None
+    assert weights.quantization.scale.shape == scales
+    assert not weights.quantization.zero_point.any()
+    assert all(tensor.dtype == np.int8 for tensor in graph.tensors.values() if tensor.data is None)
+    assert invoke("check", files[2])[0] == 0
+
+    session = oracle.onnxruntime.InferenceSession(files[0].read_bytes(), providers=["CPUExecutionProvider"])
+    (source,), (target,) = graph.inputs, graph.outputs
+    signal, noise = 0.0, 0.0
+    for image in IMAGES:
+        answer = graph.decode(target, execute(graph, {source: graph.encode(source, image[None])})[target])
+        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]}, fused=False)
+        np.testing.assert_array_equal(answer, integers)
+        (real,) = session.run(None, {"image": image[None]})
+        signal, noise = signal + float(np.sum(real**2)), noise + float(np.sum((answer - real) ** 2))
+    # 20 dB; rounding of 8 bits in seven layers leaves about 30.
+    assert signal > 100 * noise
+
+
+def test_older_models_are_converted(files):
+    onnx.save(float_model(opset=11, batch=1), files[0])
+    assert [node.op for node in quantized(files).nodes][:2] == ["conv2d", "depthwise_conv2d"]
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+def test_quantized_model_runs_on_the_system(files):
+    graph = quantized(files)
+    session = run_model(graph, PRESETS["tiny"], [IMAGES[:1]], processes=1)
+    assert not session.mismatches
+    (expected,) = oracle.run(files[2].read_bytes(), {"image": IMAGES[:1]}, fused=False)
+    np.testing.assert_array_equal(session.outputs[0], expected)
+
+
+def refusal(*arguments: object) -> str:
+    code, text, errors = invoke("quantize", *arguments)
+    assert code == 2
+    assert not text
+    assert errors.count("\n") == 1
+    return errors
+
+
+def test_mistakes_end_in_a_sentence(files, tmp_path):
+    model, images, output = files
+    quantized(files)
+    again = tmp_path / "again.onnx"
+    assert "is quantised already (it has DequantizeLinear" in refusal(output, "--calibration", images, "-o", again)
+    np.save(tmp_path / "square.npy", np.zeros((4, 3, 12, 12), np.float32))
+    assert "takes (1, 3, 12, 10): reshape the array" in refusal(
+        model, "--calibration", tmp_path / "square.npy", "-o", again
+    )
+    np.save(tmp_path / "bytes.npy", np.zeros((1, 3, 12, 10), np.int8))
+    assert "holds int8; input 'image' takes float32" in refusal(
+        model, "--calibration", tmp_path / "bytes.npy", "-o", again
+    )
+    np.save(tmp_path / "nan.npy", np.full((1, 3, 12, 10), np.nan, np.float32))
+    assert "not finite: clean the arrays" in refusal(model, "--calibration", tmp_path / "nan.npy", "-o", again)
+    assert "does not exist" in refusal(model, "--calibration", tmp_path / "none.npy", "-o", again)
+    (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:300])
+    assert "is not an ONNX model or is cut short" in refusal(
+        tmp_path / "cut.onnx", "--calibration", images, "-o", again
+    )
+    wide = float_model()
+    wide.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(wide, tmp_path / "wide.onnx")
+    assert "wide.onnx" in refusal(tmp_path / "wide.onnx", "--calibration", images, "-o", again)
+    loose = float_model()
+    loose.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(loose, tmp_path / "loose.onnx")
+    assert "export it with fixed sizes" in refusal(tmp_path / "loose.onnx", "--calibration", images, "-o", again)
+    sine = float_model()
+    sine.graph.node.append(helper.make_node("Sin", ["scores"], ["waves"]))
+    sine.graph.output[0].name = "waves"
+    onnx.save(sine, tmp_path / "sine.onnx")
+    assert "Sin 'waves': no layer does this" in refusal(tmp_path / "sine.onnx", "--calibration", images, "-o", again)
+    assert not again.exists()
+
+
+def test_missing_quantiser_is_named(files, monkeypatch):
+    model, images, output = files
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "pip install 'cimarron[quantize]'" in refusal(model, "--calibration", images, "-o", output)
