@@ -103,9 +103,8 @@ def _qdq() -> QdqModel:
     s = made.dequantise(made.quantise(dense, "s_int", scale, zero), "s", scale, zero)
     shares = made.node("Softmax", [s], "shares", axis=-1)
     made.dequantise(made.quantise(shares, "y_int", np.float32(1 / 256), np.int8(-128)), made.output("y"), scale, zero)
-    made.constants[-2:] = [
-        numpy_helper.from_array(np.array(1 / 256, np.float32), "y_s"), numpy_helper.from_array(np.array(-128, np.int8), "y_z")
-    ]  # fmt: skip
+    last = {"y_s": np.array(1 / 256, np.float32), "y_z": np.array(-128, np.int8)}
+    made.constants[-2:] = [numpy_helper.from_array(value, name) for name, value in last.items()]
     return made
 
 

@@ -32,13 +32,15 @@ def layer_weights(value: Value | None, axis: int) -> QuantizedConstant:
     quantization = value.quantization
     if quantization.axis not in (None, axis):
         raise Unsupported("its weights have a scale per input", "quantise weights per output channel")
+    kind = value.data.dtype.name
+    if not kind.startswith(("int", "uint")):
+        raise Unsupported(f"its weights are {kind}", "quantise weights to 8 bits")
     if not value.data.size:
         raise ModelError(f"weights of the shape {value.data.shape} hold nothing: export the model again")
     stored = value.data.astype(np.int64)
     data = stored - quantization.along(quantization.zero_point, value.data.ndim)
     limit = 1 << value.bits - 1
     if data.min() < -limit or data.max() >= limit:
-        kind = value.data.dtype.name
         if kind not in ("int4", "int8", "uint4", "uint8"):
             raise Unsupported(f"its weights are {kind}", "quantise weights to 8 bits")
         return dataclasses.replace(value, data=stored.astype(np.uint8 if kind[0] == "u" else np.int8))
@@ -81,8 +83,12 @@ def integer_bias(label: str, bias: QuantizedConstant | Constant, products: np.nd
     if isinstance(bias, Constant):
         if data.dtype != np.float32 or not np.all(np.isfinite(data)):
             raise ModelError(f"layer {label!r} has a bias that is not finite in float32: export the model again")
+        if not np.all(products > 0):
+            raise ModelError(f"layer {label!r} has scales whose product underflows: quantise the model again")
         limits = np.iinfo(np.int32)
-        return np.clip(np.rint(data / products).astype(np.float64), limits.min, limits.max).astype(np.int32)
+        with np.errstate(over="ignore"):
+            steps = data / products
+        return np.clip(np.rint(steps).astype(np.float64), limits.min, limits.max).astype(np.int32)
     if data.dtype != np.int32 or np.any(bias.quantization.zero_point):
         raise ModelError(f"layer {label!r} has a bias that is not int32 with zero point 0: quantise the model again")
     # ONNX Runtime never looks at this scale, so a rounding error in it is harmless.
@@ -121,7 +127,7 @@ def convolution(
     """
     stride, dilation = (tuple(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
     for name, pair in (("strides", stride), ("dilations", dilation)):
-        if len(pair) != 2 or min(pair) < 1:
+        if len(pair) != 2 or not all(1 <= step < 1 << 31 for step in pair):
             raise ModelError(f"{label} has the {name} {list(pair)}, not two positive numbers: export the model again")
     if tuple(attributes.get("kernel_shape", kernel)) != kernel:
         raise ModelError(f"{label} has another kernel_shape than its weights, {list(kernel)}: export the model again")

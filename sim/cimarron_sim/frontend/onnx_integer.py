@@ -25,6 +25,8 @@ def _operands(
         return None
     if not isinstance(source, Integers) or not isinstance(weights, Constant):
         raise Unsupported("it multiplies other values than an activation and constants", QUANTISE)
+    if weights.data.ndim <= axis:
+        raise Unsupported(f"its weights have {weights.data.ndim} dimensions", "use a matrix or a convolution's weights")
     zeros = []
     for point in points:
         if not isinstance(point, Constant | None):

@@ -33,6 +33,8 @@ def quantization_of(
         raise ModelError(
             f"{label} has scales of shape {scale.data.shape} but zero points of shape {points.shape}: {AGAIN}"
         )
+    if not points.dtype.name.startswith(("int", "uint")):
+        raise ModelError(f"{label} has a zero point of {points.dtype}, not an integer: {AGAIN}")
     axis = None if scale.data.size == 1 else values.get("axis", 1)
     if axis is not None and axis < 0:
         axis += ndim
