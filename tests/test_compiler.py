@@ -1,6 +1,7 @@
 """The compiler: its programs, run on the engine's model, give what the reference gives."""
 
 import dataclasses
+import itertools
 import struct
 from pathlib import Path
 
@@ -377,6 +378,17 @@ def test_memory_is_used_again_when_a_buffer_is_no_longer_needed():
     chain = [Buffer(name=str(i), size=100, first=i, last=i + 1) for i in range(6)]
     addresses = place(chain, [str(i) for i in range(7)], capacity=208, alignment=8)
     assert set(addresses.values()) == {0, 104}
+
+
+def test_buffers_that_fit_in_one_order_only_are_placed():
+    # Largest first, the last to come finds no gap: it has to go before the others.
+    sizes = [(6, 4, 4), (2, 0, 3), (3, 3, 4), (7, 2, 2)]
+    buffers = [Buffer(name=f"b{i}", size=size, first=a, last=b) for i, (size, a, b) in enumerate(sizes)]
+    addresses = place(buffers, [str(i) for i in range(5)], capacity=9, alignment=1)
+    for a, b in itertools.combinations(buffers, 2):
+        apart = addresses[a.name] + a.size <= addresses[b.name] or addresses[b.name] + b.size <= addresses[a.name]
+        assert apart or not a.meets(b)
+    assert all(addresses[buffer.name] + buffer.size <= 9 for buffer in buffers)
 
 
 def test_walks_begin_in_the_padding():

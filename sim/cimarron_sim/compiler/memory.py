@@ -7,6 +7,9 @@ from .errors import CompileError
 
 __all__ = ["Buffer", "place"]
 
+#: Orders that are tried: finding the best is as hard as packing bins.
+_ORDERS = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Buffer:
@@ -43,8 +46,23 @@ def _check_steps(buffers: Sequence[Buffer], steps: Sequence[str], capacity: int,
             )
 
 
+def _first_fit(order: Sequence[Buffer], alignment: int) -> dict[str, int]:
+    """Addresses for buffers, each at the lowest that is free of those before it while it is needed."""
+    addresses: dict[str, int] = {}
+    placed: list[Buffer] = []
+    for buffer in order:
+        address = 0
+        for other in sorted(filter(buffer.meets, placed), key=lambda other: addresses[other.name]):
+            if address + buffer.size <= addresses[other.name]:
+                break
+            address = max(address, -(-(addresses[other.name] + other.size) // alignment) * alignment)
+        addresses[buffer.name] = address
+        placed.append(buffer)
+    return addresses
+
+
 def place(buffers: Sequence[Buffer], steps: Sequence[str], *, capacity: int, alignment: int) -> dict[str, int]:
-    """Addresses for buffers, largest first, each at the lowest address that is free while it is needed.
+    """Addresses for buffers: largest first, and before all others those that found no place that way.
 
     Parameters
     ----------
@@ -64,22 +82,19 @@ def place(buffers: Sequence[Buffer], steps: Sequence[str], *, capacity: int, ali
     Raises
     ------
     CompileError
-        If they do not fit.
+        If they do not fit, or no order is found in which they do.
     """
     _check_steps(buffers, steps, capacity, alignment)
-    addresses: dict[str, int] = {}
-    placed: list[Buffer] = []
-    for buffer in sorted(buffers, key=lambda buffer: (-buffer.size, buffer.first, buffer.name)):
-        address = 0
-        for other in sorted(filter(buffer.meets, placed), key=lambda other: addresses[other.name]):
-            if address + buffer.size <= addresses[other.name]:
-                break
-            address = max(address, -(-(addresses[other.name] + other.size) // alignment) * alignment)
-        if address + buffer.size > capacity:
-            raise CompileError(
-                f"activation {buffer.name!r} of {buffer.size} bytes finds no gap in the {capacity} bytes of the"
-                f" activation buffer: choose a configuration with a larger act_buffer_bytes"
-            )
-        addresses[buffer.name] = address
-        placed.append(buffer)
-    return addresses
+    order = sorted(buffers, key=lambda buffer: (-buffer.size, buffer.first, buffer.name))
+    outside: list[Buffer] = []
+    for _ in range(_ORDERS):
+        addresses = _first_fit(order, alignment)
+        outside = [buffer for buffer in order if addresses[buffer.name] + buffer.size > capacity]
+        if not outside:
+            return addresses
+        order.remove(outside[0])
+        order.insert(0, outside[0])
+    raise CompileError(
+        f"activation {outside[0].name!r} of {outside[0].size} bytes finds no gap in the {capacity} bytes of the"
+        f" activation buffer in {_ORDERS} orders of placing: choose a configuration with a larger act_buffer_bytes"
+    )
