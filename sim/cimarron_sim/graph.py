@@ -47,8 +47,8 @@ __all__ = ["Graph", "GraphError", "MAX_VALUES", "Node", "OPERATORS", "Port", "Qu
 
 _MANY = 1024
 
-#: Values of one tensor: far more than any device holds, few enough for the host.
-MAX_VALUES = 2**26
+#: Values of one tensor: as many as the largest main memory has bytes, few enough for the host.
+MAX_VALUES = 2**24
 
 #: Operators of the graph, and how many inputs each takes (least, most).
 OPERATORS: dict[str, tuple[int, int]] = {

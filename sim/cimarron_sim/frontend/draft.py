@@ -194,7 +194,7 @@ class Draft:
         """Where the positions `wanted` lie in memory: in that order, if no layer has chosen another before."""
         if tensor in self._free:
             self._free.remove(tensor)
-            self._places[tensor] = np.argsort(wanted.reshape(-1))
+            self._places[tensor] = _inverse(wanted.reshape(-1))
             self.tensors[tensor] = dataclasses.replace(self.tensors[tensor], shape=wanted.shape)
         return self._places[tensor][wanted] if tensor in self._places else wanted
 
@@ -213,8 +213,15 @@ class Draft:
         return name
 
 
+def _inverse(permutation: np.ndarray) -> np.ndarray:
+    """Where each number stands in a permutation."""
+    inverse = np.empty_like(permutation)
+    inverse[permutation] = np.arange(permutation.size)
+    return inverse
+
+
 def _order(positions: np.ndarray) -> np.ndarray | None:
-    return None if np.array_equal(positions, np.arange(positions.size)) else np.argsort(positions)
+    return None if np.array_equal(positions, np.arange(positions.size)) else _inverse(positions)
 
 
 def _clamps(bounds: tuple[float, float], quantization: Quantization, dtype: np.dtype) -> dict[str, int]:
