@@ -4,7 +4,7 @@ Run as ``python bench/area.py [TABLE ...]``; prints tables and writes each as ``
 answer of a tool is kept under ``build/bench/area/cache`` by the hash of the Verilog: an interrupted run goes on where
 it stopped, and a second one takes seconds.
 
-An array of 256 x 256 cells with two weight sets in flip-flops is more than Yosys maps in an afternoon. What repeats in
+An array of 256 x 256 cells with two weight sets in flip-flops takes Yosys too long. What repeats in
 it is measured as it is (`Slice`: two columns of words with their cells, trees, accumulators and fusion, all rows), what
 exists once likewise (`Shared`), and an array is the sum: the shared part and as many slices as it has. The table
 ``macros`` holds whole macros of 64 x 64 cells to compare that with.
