@@ -46,14 +46,44 @@ DIALS = [
     MacroConfig(rows=3, words=2, row_groups=3, planes_per_cycle=8, max_act_bits=16, plane_skipping=True),
     MacroConfig(rows=9, words=2, pipeline=2, adder="ripple"),
     MacroConfig(rows=10, words=4, cell_bits=2, row_groups=2, planes_per_cycle=4, pipeline=1, plane_skipping=True),
+    # Storage in memories; a block of three rows is no power of two.
+    MacroConfig(rows=4, words=2, row_groups=2, target="ecp5", storage="lut_ram"),
+    MacroConfig(
+        rows=9,
+        words=4,
+        cell_bits=2,
+        row_groups=3,
+        weight_sets=3,
+        plane_skipping=True,
+        target="gowin",
+        storage="lut_ram",
+    ),
+    MacroConfig(rows=4, words=2, row_groups=4, weight_sets=1, target="ice40", storage="block_ram"),
+    MacroConfig(
+        rows=18,
+        words=2,
+        row_groups=3,
+        weight_sets=3,
+        planes_per_cycle=2,
+        pipeline=1,
+        target="ecp5",
+        storage="block_ram",
+    ),
 ]
+MEMORIES = DIALS[-4:]
 
 
 def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
     dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups-{config.pipeline}cuts"
     dial += "-skip" if config.plane_skipping else ""
-    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{config.adder}-{dial}"
+    built = f"{config.target}-{config.adder}-{config.storage}"
+    return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{built}-{dial}"
+
+
+def declared_latency(config: MacroConfig) -> int:
+    """Cycles from an operation of one cycle to its result: the datasheet's figure."""
+    return 4 + config.pipeline + (config.storage == "block_ram")
 
 
 class Session:
@@ -246,10 +276,11 @@ def test_every_setting_of_the_dial_takes_its_declared_cycles(config):
                     cycles.append(occupied_cycles(config, x, bits, signed))
 
     session = simulate(config, script)
-    assert session.dut.latency == 4 + config.pipeline
+    latency = declared_latency(config)
+    assert session.dut.latency == latency
     assert np.diff(session.taken).tolist() == cycles[:-1]
     assert [out - into for into, out in zip(session.taken, session.answered, strict=True)] == [
-        4 + config.pipeline + count - 1 for count in cycles
+        latency + count - 1 for count in cycles
     ]
     assert session.planes == list(range(session.taken[0] + 1, session.taken[0] + 1 + sum(cycles)))
 
@@ -284,7 +315,7 @@ def test_planes_that_contribute_nothing_cost_no_cycle(x, signed, cycles):
 
 
 @pytest.mark.parametrize("stall", [0.2, 0.5, 0.9])
-@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[-1]], ids=name)
+@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[10], *MEMORIES], ids=name)
 def test_stalls_lose_and_repeat_nothing(config, stall):
     rng = np.random.default_rng(11)
 
@@ -470,6 +501,9 @@ COSIM_GEOMETRIES = [
     MacroConfig(rows=12, words=8, planes_per_cycle=2, row_groups=3),
     MacroConfig(rows=8, words=8, cell_bits=2, planes_per_cycle=2, row_groups=2, max_act_bits=7, plane_skipping=True),
     MacroConfig(rows=20, words=8, row_groups=2, pipeline=2, adder="ripple"),
+    MacroConfig(rows=6, words=8, cell_bits=2, weight_sets=3, storage="latches"),
+    MacroConfig(rows=12, words=8, row_groups=3, planes_per_cycle=2, target="ecp5", storage="lut_ram"),
+    MacroConfig(rows=12, words=8, row_groups=6, pipeline=0, target="ecp5", storage="block_ram"),
 ]
 
 

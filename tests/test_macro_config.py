@@ -134,6 +134,17 @@ def test_geometry_of_the_default():
         ),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
+        (
+            {"storage": "sram"},
+            "macro.storage must be flip_flops, latches, lut_ram or block_ram, not 'sram'",
+        ),
+        ({"storage": "latches", "target": "ecp5"}, "macro.storage latches needs target asic, not ecp5"),
+        ({"storage": "lut_ram", "target": "ice40"}, "macro.storage lut_ram needs target ecp5 or gowin, not ice40"),
+        ({"storage": "block_ram"}, "macro.storage block_ram needs target ice40 or ecp5 or gowin, not asic"),
+        (
+            {"storage": "lut_ram", "target": "ecp5"},
+            "macro.storage lut_ram needs memories of at least 4 rows each, not 2 (= row_groups 1 x weight_sets 2)",
+        ),
         ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),
         ({"max_weight_bits": 32}, "macro.max_weight_bits must be an integer from 4 to 16, not 32"),
         ({"max_weight_bits": 2}, "macro.max_weight_bits must be an integer from 4 to 16, not 2"),

@@ -11,11 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ADDERS", "ConfigError", "EngineConfig", "MacroConfig", "PRESETS", "SocConfig", "TARGETS", "load_config"]
+__all__ = [
+    "ADDERS",
+    "ConfigError",
+    "EngineConfig",
+    "MacroConfig",
+    "PRESETS",
+    "STORAGE_TARGETS",
+    "SocConfig",
+    "TARGETS",
+    "load_config",
+]
 
 #: Back-ends of the adder tree, and what they can be chosen for; `docs/adders.md` has the measurements.
 ADDERS = ("carry_save", "ripple", "counters")
 TARGETS = ("asic", "ice40", "ecp5", "gowin")
+
+#: What bit cells can be made of, and for which targets; `docs/macro.md` has the measurements.
+STORAGE_TARGETS = {
+    "flip_flops": TARGETS,
+    "latches": ("asic",),
+    "lut_ram": ("ecp5", "gowin"),
+    "block_ram": ("ice40", "ecp5", "gowin"),
+}
 
 
 class ConfigError(ValueError):
@@ -81,6 +99,9 @@ class MacroConfig:
         Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
     target : str
         What the macro is built for, one of `TARGETS`.
+    storage : str
+        What the bit cells are made of, a key of `STORAGE_TARGETS`. All behave alike, but that ``block_ram`` takes a
+        cycle to read. ``lut_ram`` and ``block_ram`` hold ``row_groups * weight_sets`` rows, at least 4, in each memory.
     """
 
     rows: int = 64
@@ -99,6 +120,7 @@ class MacroConfig:
     transposed: bool = False
     adder: str = "auto"
     target: str = "asic"
+    storage: str = "flip_flops"
 
     def __post_init__(self) -> None:
         _check_choice("macro", "adder", self.adder, ("auto", *ADDERS))
@@ -123,6 +145,7 @@ class MacroConfig:
                 "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True"
             )
         self._check_dial()
+        self._check_storage()
 
     def _check_dial(self) -> None:
         planes = self.planes_per_cycle
@@ -145,6 +168,23 @@ class MacroConfig:
                 f" {2**levels} rows in a row group (= 2**{levels}), not {self.group_rows}"
                 f" (= rows {self.rows} / row_groups {self.row_groups})"
             )
+
+    def _check_storage(self) -> None:
+        _check_choice("macro", "storage", self.storage, tuple(STORAGE_TARGETS))
+        targets = STORAGE_TARGETS[self.storage]
+        if self.target not in targets:
+            raise ConfigError(f"macro.storage {self.storage} needs target {' or '.join(targets)}, not {self.target}")
+        depth = self.row_groups * self.weight_sets
+        if self.storage in ("lut_ram", "block_ram") and depth < 4:
+            raise ConfigError(
+                f"macro.storage {self.storage} needs memories of at least 4 rows each, not {depth}"
+                f" (= row_groups {self.row_groups} x weight_sets {self.weight_sets})"
+            )
+
+    @property
+    def read_cycles(self) -> int:
+        """Cycles that the storage takes to read."""
+        return int(self.storage == "block_ram")
 
     @property
     def group_words(self) -> int:

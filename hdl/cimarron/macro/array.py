@@ -14,7 +14,8 @@ class BitCellArray(wiring.Component):
     """Weight sets in flip-flops, and the one-bit products of the selected rows and set with bit planes.
 
     Reading is combinational and free; a row of one set is written per cycle. Cells have no reset: a row
-    that was never written contributes nothing as long as its activation is zero.
+    that was never written contributes nothing as long as its activation is zero. Other kinds of storage derive from
+    this one and replace `cells` or `selected_rows`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class BitCellArray(wiring.Component):
         ``(k * planes_per_cycle + p) * words + j`` of a row.
     """
 
-    def __init__(self, config: MacroConfig):
+    def __init__(self, config: MacroConfig, members: dict[str, wiring.Member] | None = None):
         self.config = config
         lines = config.group_rows * config.planes_per_cycle
         bitwise = {"x_bar": In(lines), "bits": In(config.cell_bits * config.planes_per_cycle)}
@@ -56,6 +57,7 @@ class BitCellArray(wiring.Component):
                 "x": In(lines),
                 **(bitwise if config.bitwise else {}),
                 "products": Out(lines * config.row_bits),
+                **(members or {}),
             }
         )
 
@@ -80,26 +82,37 @@ class BitCellArray(wiring.Component):
             enabled.append(Cat(bit.replicate(config.words) for bit in line))
         return enabled
 
-    def elaborate(self, platform) -> Module:
-        m = Module()
+    def cells(self, m: Module, name: str, write: Value) -> Signal:
+        """Cells that take ``data`` at the end of a cycle with ``write``."""
+        cells = Signal(len(self.data), name=name, reset_less=True)
+        m.d.sync += cells.eq(Mux(write, self.data, cells))
+        return cells
+
+    def selected_rows(self, m: Module) -> list[Value]:
+        """What multiplies: of each row of the row group, the cells of the set."""
         config = self.config
         rows = []
         for row in range(config.rows):
             addressed = Signal(name=f"addressed_{row}")
             m.d.comb += addressed.eq(self.row == row)
-            stored = []
-            for weight_set in range(config.weight_sets):
-                cells = Signal(config.row_bits, name=f"set_{weight_set}_row_{row}", reset_less=True)
-                m.d.sync += cells.eq(Mux(self.enable[weight_set] & addressed, self.data, cells))
-                stored.append(cells)
+            stored = [
+                self.cells(m, f"set_{weight_set}_row_{row}", self.enable[weight_set] & addressed)
+                for weight_set in range(config.weight_sets)
+            ]
             rows.append(self._selected(stored, self.set))
+        return [self._selected(rows[row :: config.group_rows], self.row_group) for row in range(config.group_rows)]
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
         # Named once: an expression is written out, and simulated, for each use of it.
         products = []
+        rows = self.selected_rows(m)
         lines = self._lines(m, self.x, "line")
         lines_bar = self._lines(m, self.x_bar, "line_bar") if config.bitwise else []
-        for row in range(config.group_rows):
+        for row, selected in enumerate(rows):
             cells = Signal(config.row_bits, name=f"cells_{row}")
-            m.d.comb += cells.eq(self._selected(rows[row :: config.group_rows], self.row_group))
+            m.d.comb += cells.eq(selected)
             planes = []
             for index in range(config.planes_per_cycle):
                 plane = Signal(config.row_bits, name=f"plane_{index}_row_{row}")

@@ -19,6 +19,7 @@ from .ports import OPERATION_BITS, BestLayout, Operation, OperationLayout, Resul
 from .row_driver import RowDriver
 from .row_product import RowProduct
 from .shift_accumulator import ShiftAccumulator
+from .storage import STORAGE
 from .word_lines import WordLines
 from .write_port import WritePort
 
@@ -90,9 +91,10 @@ class Macro(wiring.Component):
     def latency(self) -> int:
         """Cycles from an operation of one cycle to its result.
 
-        Driver, registers in the adder trees, sum register, accumulator, result register.
+        Driver, storage that takes a cycle to read, registers in the adder trees, sum register, accumulator, result
+        register.
         """
-        return InputDriver.latency + self.config.pipeline + 1 + ColumnGroup.latency
+        return InputDriver.latency + self.config.read_cycles + self.config.pipeline + 1 + ColumnGroup.latency
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -101,7 +103,7 @@ class Macro(wiring.Component):
         columns = config.words * config.planes_per_cycle
         m.submodules.driver = driver = InputDriver(config)
         m.submodules.write_port = write_port = WritePort(config)
-        m.submodules.array = array = BitCellArray(config)
+        m.submodules.array = array = STORAGE[config.storage](config)
         m.submodules.tree = tree = PipelinedTree(config, words=columns, bits=config.cell_bits)
         m.submodules.counter = counter = PipelinedTree(config, words=config.planes_per_cycle, bits=1)
         count_bits = max(config.count_bits, config.words.bit_length() if config.transposed else 0)
@@ -125,11 +127,13 @@ class Macro(wiring.Component):
         # The last totals of an operation are its result; only a product with the transposed weights has several.
         totals_final: Value = Const(1)
         count = Signal(data.ArrayLayout(config.count_bits, config.planes_per_cycle))
-        # What travels with the products of a cycle: through the registers of the trees, then with the sums.
-        travelling = [Signal(TagLayout(config), name=f"tag_{stage}") for stage in range(config.pipeline + 1)]
+        # What travels with the products of a cycle: through the reading of the cells and the registers of the trees,
+        # then with the sums.
+        stages = config.read_cycles + config.pipeline + 1
+        travelling = [Signal(TagLayout(config), name=f"tag_{stage}") for stage in range(stages)]
         sums_tag = travelling[-1]
-        present = [Signal(name=f"present_{stage}") for stage in range(config.pipeline + 1)]
-        enters = [Signal(name=f"enters_{stage}") for stage in range(config.pipeline + 1)]
+        present = [Signal(name=f"present_{stage}") for stage in range(stages)]
+        enters = [Signal(name=f"enters_{stage}") for stage in range(stages)]
         totals_valid = Signal()
         totals_error = Signal()
         totals_width = Signal.like(sums_tag.format.width)
@@ -151,17 +155,31 @@ class Macro(wiring.Component):
             self.write_error.eq(write_port.error),
         ]
 
+        def meeting(line: Any, name: str) -> Any:
+            """What meets the cells of the present planes, as the cells come out."""
+            if not config.read_cycles:
+                return line
+            held = Signal.like(line, name=f"{name}_held")
+            with m.If(enters[0]):
+                m.d.sync += held.eq(line)
+            return held
+
         plane_format = Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]
-        word_line: Any = plane.x
+        x = meeting(plane.x, "x")
+        word_line = x
         if config.bitwise:
             m.submodules.word_lines = word_lines = WordLines(config)
-            word_line = word_lines.x
+            word_line = meeting(word_lines.x, "line")
             m.d.comb += [
                 word_lines.plane.eq(plane),
                 word_lines.format.eq(plane_format),
-                array.x_bar.eq(word_lines.x_bar),
-                array.bits.eq(word_lines.bits),
+                array.x_bar.eq(meeting(word_lines.x_bar, "line_bar")),
+                array.bits.eq(meeting(word_lines.bits, "bits")),
             ]
+        if config.read_cycles:
+            # An impossible operation reads no cells, not even while its set is written.
+            m.d.comb += array.read_enable.eq(enters[0] & ~plane.error)
+
         m.d.comb += [
             write_port.computing.eq(self.computing),
             array.enable.eq(write_port.enable),
@@ -171,9 +189,9 @@ class Macro(wiring.Component):
             array.row_group.eq(plane.row_group),
             array.x.eq(word_line),
             tree.i.eq(array.products),
-            tree.enable.eq(Cat(enters[:-1])),
-            counter.enable.eq(Cat(enters[:-1])),
-            counter.i.eq(Cat(plane.x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
+            tree.enable.eq(Cat(enters[config.read_cycles : -1])),
+            counter.enable.eq(Cat(enters[config.read_cycles : -1])),
+            counter.i.eq(Cat(x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
 
         # The format travels with the sums: as soon as the last plane has left the array, the set may be rewritten.
@@ -184,7 +202,7 @@ class Macro(wiring.Component):
                 *(travelling[0][name].eq(plane[name]) for name, _ in TagLayout(config) if name != "format"),
                 travelling[0].format.eq(plane_format),
             ]
-        for stage in range(config.pipeline):
+        for stage in range(stages - 1):
             with m.If(enters[stage + 1]):
                 m.d.sync += travelling[stage + 1].eq(travelling[stage])
         with m.If(enters[-1]):
@@ -324,7 +342,7 @@ class Macro(wiring.Component):
             return sums[:: config.column_bits]
         m.submodules.parity_tree = tree = ParityTree(config)
         parities = Signal.like(tree.o)
-        m.d.comb += [tree.i.eq(array.products), tree.enable.eq(Cat(enters[:-1]))]
+        m.d.comb += [tree.i.eq(array.products), tree.enable.eq(Cat(enters[config.read_cycles : -1]))]
         with m.If(enters[-1]):
             m.d.sync += parities.eq(tree.o)
         return parities

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.lib import wiring
+from cimarron.macro.latch_array import CELLS
 
 __all__ = ["write_text", "write_verilog"]
 
@@ -74,7 +75,8 @@ def _fold_memories(text: str) -> str:
 def write_verilog(component: wiring.Component, directory: Path | str, name: str) -> Path:
     """Write a component as one Verilog file.
 
-    The text depends on nothing but the component: no paths, no dates, the same on every machine.
+    The text depends on nothing but the component: no paths, no dates, the same on every machine. Cells that Amaranth
+    cannot describe follow the modules that use them.
 
     Parameters
     ----------
@@ -93,5 +95,9 @@ def write_verilog(component: wiring.Component, directory: Path | str, name: str)
     path = Path(directory) / f"{name}.v"
     with _builtin_yosys():
         text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    write_text(path, _fold_memories(_start_combinational_blocks(text)))
+    text = _fold_memories(_start_combinational_blocks(text))
+    cells = CELLS.read_text(encoding="utf-8")
+    if any(re.search(rf"\b{cell} ", text) for cell in re.findall(r"^module (\w+)", cells, re.MULTILINE)):
+        text += f"\n{cells}"
+    write_text(path, text)
     return path

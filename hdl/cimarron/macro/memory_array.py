@@ -1,0 +1,78 @@
+"""Bit cells in the memories of an FPGA."""
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In
+
+from ..config import MacroConfig
+from .array import BitCellArray
+
+__all__ = ["BlockRamArray", "LutRamArray"]
+
+
+class LutRamArray(BitCellArray):
+    """One memory per row of the row group; its words are that row of every row group of every set.
+
+    Each memory has one port that writes and one that reads. A word may be read in the cycle in which it is written,
+    and is then the old one: as with flip-flops.
+    """
+
+    #: What synthesis makes of the memories: the attribute that Yosys and the vendors' tools know.
+    ram_style = "distributed"
+
+    def read(self, m: Module, memory: Memory, address: Value) -> Value:
+        """The word of a memory that multiplies in this cycle."""
+        port = memory.read_port(domain="comb")
+        m.d.comb += port.addr.eq(address)
+        return port.data
+
+    def selected_rows(self, m: Module) -> list[Value]:
+        config = self.config
+        group_bits = (config.row_groups - 1).bit_length()
+        set_bits = (config.weight_sets - 1).bit_length()
+        # Division by a constant: blocks start at its multiples.
+        block, row, written_set = Signal(group_bits), Signal(range(config.group_rows)), Signal(set_bits)
+        m.d.comb += row.eq(self.row)
+        for index in range(1, config.row_groups):
+            with m.If(self.row >= index * config.group_rows):
+                m.d.comb += [block.eq(index), row.eq(self.row - index * config.group_rows)]
+        for weight_set in range(config.weight_sets):
+            with m.If(self.enable[weight_set]):
+                m.d.comb += written_set.eq(weight_set)
+        rows = []
+        for index in range(config.group_rows):
+            memory = Memory(
+                shape=config.row_bits,
+                depth=config.weight_sets << group_bits,
+                init=[],
+                attrs={"ram_style": self.ram_style},
+            )
+            m.submodules[f"memory_{index}"] = memory
+            write = memory.write_port()
+            m.d.comb += [
+                write.en.eq(self.enable.any() & (row == index)),
+                write.addr.eq(Cat(block, written_set)),
+                write.data.eq(self.data),
+            ]
+            rows.append(self.read(m, memory, Cat(self.row_group[:group_bits], self.set[:set_bits])))
+        return rows
+
+
+class BlockRamArray(LutRamArray):
+    """The same in memories that take a cycle to read.
+
+    Members
+    -------
+    read_enable : In(1)
+        Reads the cells that multiply with the ``x`` of the next cycle, and of all cycles until the next read.
+    """
+
+    ram_style = "block"
+
+    def __init__(self, config: MacroConfig):
+        super().__init__(config, {"read_enable": In(1)})
+
+    def read(self, m: Module, memory: Memory, address: Value) -> Value:
+        port = memory.read_port()
+        m.d.comb += [port.en.eq(self.read_enable), port.addr.eq(address)]
+        return port.data
