@@ -16,8 +16,10 @@ pytestmark = pytest.mark.cosim
         "planes_per_cycle = 8\nrow_groups = 2",
         "row_groups = 4\nplane_skipping = true",
         "bitwise = true\nbest_match = true\ncarryless = true\ntransposed = true",
+        'storage = "latches"',
+        'row_groups = 2\ntarget = "ecp5"\nstorage = "block_ram"',
     ],
-    ids=["pipelined", "parallel", "skip", "operations"],
+    ids=["pipelined", "parallel", "skip", "operations", "latches", "block_ram"],
 )
 def test_bench_passes(dial, tmp_path):
     config = tmp_path / "dial.toml"

@@ -14,7 +14,8 @@ class Macro:
 
     - ``left``: its vector leaves the gather for the input driver. The next vector is gathered from this cycle on.
     - ``free``: its last planes leave the input driver, which may take a vector in the same cycle.
-    - ``summed``: its first planes are accumulated. They left the driver ``pipeline + 1`` cycles before, at the latest.
+    - ``summed``: its first planes are accumulated. They left the driver ``read_cycles + pipeline + 1`` cycles before,
+      at the latest.
     - ``captured``: the accumulated totals move on to the result register.
     - ``released``: the drain takes the last beat of the result, which frees that register.
 
@@ -33,7 +34,7 @@ class Macro:
     """
 
     def __init__(self, config: MacroConfig):
-        self._depth = config.pipeline + 1
+        self._depth = config.read_cycles + config.pipeline + 1
         # Operations whose planes may still be in the trees.
         self._summed: deque[tuple[int, int]] = deque(maxlen=self._depth + 1)
         self._left = self._free = self._captured = self.released = 0
@@ -83,7 +84,7 @@ class Macro:
         self._left, self._free, self._captured, self.released = left, free, captured, captured + beats
 
     def _entered(self, summed: int, planes: int) -> int:
-        """Cycle in which the planes ``pipeline + 1`` places ahead of the last ones make room for these."""
+        """Cycle in which the planes ``read_cycles + pipeline + 1`` places ahead of the last make room for these."""
         place = planes - 1 - self._depth
         if place >= 0:
             return summed + place
