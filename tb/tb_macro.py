@@ -19,7 +19,7 @@ from cocotb.clock import Clock
 from cocotb.task import Task
 from cocotb.triggers import RisingEdge
 from cocotb.types import LogicArray
-from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payload
+from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payloads
 from tblib.macro_coverage import MacroCollector, macro_coverage
 from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
 
@@ -28,6 +28,9 @@ ROUNDS = int(os.environ.get("ROUNDS", "12"))
 
 #: What the tests of this run have met so far.
 COVERAGE = macro_coverage()
+
+#: Transfers that write a whole set.
+FILL = CONFIG.rows * CONFIG.write_beats
 
 
 class Environment:
@@ -110,7 +113,7 @@ class Environment:
         """Queue a random weight matrix."""
         for row in range(CONFIG.rows):
             weights = random_integers(self.rng, bits, signed, CONFIG.outputs(bits))
-            self.writes.queue.append(row_payload(CONFIG, weight_set, row, bits, signed, weights))
+            self.writes.queue.extend(row_payloads(CONFIG, weight_set, row, bits, signed, weights))
 
     def operate(self, weight_set: int) -> int:
         """Queue a random operation and return its cycles."""
@@ -145,7 +148,7 @@ async def random_dot_products(dut, stall):
         # Sets in use are rewritten while results of their old weights are still on their way.
         weight_set = int(bench.rng.integers(CONFIG.weight_sets))
         bench.fill(weight_set, int(bench.rng.choice(CONFIG.weight_widths)), bool(bench.rng.integers(2)))
-        writes += CONFIG.rows
+        writes += FILL
         await bench.until(0, writes)
         for _ in range(5):
             planes += bench.operate(weight_set)
@@ -164,14 +167,16 @@ async def requests_that_do_not_exist(dut, stall):
     bench = Environment(dut, stall)
     await bench.start()
     bench.fill(0, CONFIG.weight_widths[-1], True)
-    await bench.until(0, CONFIG.rows)
+    await bench.until(0, FILL)
     layouts = WriteLayout(CONFIG), OperationLayout(CONFIG)
     limits = {"set": CONFIG.weight_sets, "row": CONFIG.rows, "width": len(CONFIG.weight_widths)}
+    beat = {"beat": 0} if CONFIG.write_beats > 1 else {}
+    limits |= {"beat": CONFIG.write_beats} if beat else {}
     broken = 0
     for field, first in limits.items():
         bits = layouts[0][field].shape.width if hasattr(layouts[0][field].shape, "width") else layouts[0][field].shape
         for value in range(first, 1 << bits):
-            fields = {"set": 0, "row": 0, "width": 0, "signed": 0, "data": 1} | {field: value}
+            fields = {"set": 0, "row": 0, "width": 0, "signed": 0, "data": 1} | beat | {field: value}
             bench.writes.queue.append(layouts[0].const(fields).as_bits())
             broken += 1
     impossible = [(0, bits) for bits in (0, *range(CONFIG.max_act_bits + 1, 1 << CONFIG.max_act_bits.bit_length()))]
@@ -180,7 +185,7 @@ async def requests_that_do_not_exist(dut, stall):
         bench.operations.queue.append(layouts[1].const(fields).as_bits())
         bench.operate(0)
     await bench.until(2, 2 * len(impossible))
-    await bench.until(0, CONFIG.rows + broken)
+    await bench.until(0, FILL + broken)
     for _ in range(2):
         await RisingEdge(dut.clk)
     bench.check(2 * len(impossible))
@@ -193,7 +198,7 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     await bench.start()
     for weight_set in range(CONFIG.weight_sets):
         bench.fill(weight_set, CONFIG.weight_widths[-1], True)
-    written = CONFIG.weight_sets * CONFIG.rows
+    written = CONFIG.weight_sets * FILL
     await bench.until(0, written)
     planes = sum(bench.operate(0) for _ in range(20))
     for _ in range(2):
@@ -204,7 +209,7 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
         await RisingEdge(dut.clk)
     assert bench.counts["cycles"] - start[0] == planes - start[1]
     await bench.until(2, 20)
-    await bench.until(0, written + 2 * CONFIG.rows)
+    await bench.until(0, written + 2 * FILL)
     await RisingEdge(dut.clk)
     bench.check(20)
 
@@ -215,7 +220,7 @@ async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
     await bench.start()
     for cycles in range(10):
         bench.fill(0, CONFIG.weight_widths[-1], True)
-        await bench.until(0, CONFIG.rows)
+        await bench.until(0, FILL)
         for _ in range(3):
             bench.operate(0)
         await bench.until(1, 1)
@@ -223,7 +228,7 @@ async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
             await RisingEdge(dut.clk)
         await bench.reset()
     bench.fill(0, CONFIG.cell_bits, False)
-    await bench.until(0, CONFIG.rows)
+    await bench.until(0, FILL)
     for _ in range(3):
         bench.operate(0)
     await bench.until(2, 3)
@@ -231,15 +236,16 @@ async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
     bench.check(3)
 
 
-def _cells(dut, weight_set: int, row: int):
-    """The cells of a row."""
+def _cells(dut, weight_set: int, row: int) -> list:
+    """Handles of the cells of a row, one per beat."""
+    beats = [f"_beat_{beat}" for beat in range(CONFIG.write_beats)] if CONFIG.write_beats > 1 else [""]
     if CONFIG.storage == "latches":
-        return getattr(dut.array, f"latch_set_{weight_set}_row_{row}").q
+        return [getattr(dut.array, f"latch_set_{weight_set}_row_{row}{beat}").q for beat in beats]
     if CONFIG.storage == "flip_flops":
-        return getattr(dut.array, f"set_{weight_set}_row_{row}")
+        return [getattr(dut.array, f"set_{weight_set}_row_{row}{beat}") for beat in beats]
     block, index = divmod(row, CONFIG.group_rows)
     address = weight_set << (CONFIG.row_groups - 1).bit_length() | block
-    return getattr(dut.array, f"memory_{index}")[address]
+    return [getattr(dut.array, f"memory_{index}{beat}")[address] for beat in beats]
 
 
 @cocotb.test(skip="icarus" not in cocotb.SIM_NAME.lower())
@@ -251,15 +257,16 @@ async def rows_never_written_do_not_matter_where_the_activation_is_zero(dut):
     bits = min(3, CONFIG.max_act_bits)
     for weight_set in range(CONFIG.weight_sets):
         for row in range(CONFIG.rows):
-            _cells(dut, weight_set, row).value = LogicArray("X" * CONFIG.row_bits)
+            for cells in _cells(dut, weight_set, row):
+                cells.value = LogicArray("X" * CONFIG.beat_bits)
     await RisingEdge(dut.clk)
     await RisingEdge(dut.clk)
     for weight_set in range(CONFIG.weight_sets):
         weights = random_integers(bench.rng, CONFIG.cell_bits, True, CONFIG.words)
-        bench.writes.queue.append(row_payload(CONFIG, weight_set, 1, CONFIG.cell_bits, True, weights))
-    await bench.until(0, CONFIG.weight_sets)
+        bench.writes.queue.extend(row_payloads(CONFIG, weight_set, 1, CONFIG.cell_bits, True, weights))
+    await bench.until(0, CONFIG.weight_sets * CONFIG.write_beats)
     for weight_set in range(CONFIG.weight_sets):
-        unknown += not _cells(dut, weight_set, 0).value.is_resolvable
+        unknown += not any(cells.value.is_resolvable for cells in _cells(dut, weight_set, 0))
         x = [0] * CONFIG.rows
         x[1] = -(2 ** (bits - 1))
         bench.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, True))

@@ -19,7 +19,6 @@ DIALS = {
     "deep": "planes_per_cycle = 4\npipeline = 3\nweight_sets = 1",
     "grouped": "planes_per_cycle = 8\nrow_groups = 2\nweight_sets = 3",
     "skip": "row_groups = 4\nplane_skipping = true",
-    "block_ram": 'planes_per_cycle = 4\nrow_groups = 2\npipeline = 1\ntarget = "ecp5"\nstorage = "block_ram"',
     "skip_pipelined": "planes_per_cycle = 2\npipeline = 2\nplane_skipping = true",
 }
 

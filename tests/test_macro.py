@@ -15,7 +15,7 @@ from cimarron.macro.ports import Operation, OperationLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payload
+from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payloads
 
 GEOMETRIES = [
     MacroConfig(rows=2, words=4, cell_bits=1, max_weight_bits=4, weight_sets=1),
@@ -71,13 +71,20 @@ DIALS = [
     ),
 ]
 MEMORIES = DIALS[-4:]
+#: Rows in beats: of one column; three beats, no power of two; beside weights that a beat cuts; and in memories.
+BEATS = [
+    MacroConfig(rows=3, words=4, cell_bits=2, max_weight_bits=8, write_bits=2),
+    MacroConfig(rows=4, words=6, max_act_bits=4, write_bits=8),
+    MacroConfig(rows=4, words=4, max_weight_bits=16, max_act_bits=3, write_bits=4),
+    MacroConfig(rows=4, words=4, row_groups=2, max_act_bits=4, write_bits=8, target="ecp5", storage="block_ram"),
+]
 
 
 def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
     dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups-{config.pipeline}cuts"
     dial += "-skip" if config.plane_skipping else ""
-    built = f"{config.target}-{config.adder}-{config.storage}"
+    built = f"{config.target}-{config.adder}-{config.storage}-{config.write_bits}w"
     return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{built}-{dial}"
 
 
@@ -161,7 +168,7 @@ class Session:
     def write(self, weight_set: int, weights: np.ndarray, bits: int, signed: bool) -> None:
         """Queue a whole weight matrix."""
         for row, values in enumerate(weights):
-            self.writes.append(row_payload(self.dut.config, weight_set, row, bits, signed, values))
+            self.writes.extend(row_payloads(self.dut.config, weight_set, row, bits, signed, values))
 
     def operate(self, weight_set: int, x, bits: int, signed: bool, operation: int = Operation.MAC) -> None:
         """Queue an operation."""
@@ -208,7 +215,7 @@ def vectors(rng: np.random.Generator, config: MacroConfig, bits: int, signed: bo
     return [*full, one_row, random_integers(rng, bits, signed, config.rows)]
 
 
-@pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS], ids=name)
+@pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS, *BEATS], ids=name)
 def test_every_format_is_exact(config):
     rng = np.random.default_rng(7)
 
@@ -315,7 +322,7 @@ def test_planes_that_contribute_nothing_cost_no_cycle(x, signed, cycles):
 
 
 @pytest.mark.parametrize("stall", [0.2, 0.5, 0.9])
-@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[10], *MEMORIES], ids=name)
+@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[10], *MEMORIES, BEATS[1]], ids=name)
 def test_stalls_lose_and_repeat_nothing(config, stall):
     rng = np.random.default_rng(11)
 
@@ -441,7 +448,7 @@ def test_a_row_written_with_the_operation_is_seen_by_it():
         session.write(0, np.zeros((SMALL.rows, 4), np.int64), 4, True)
         await session.drain()
         for value in (3, -5, 7):
-            session.writes.append(row_payload(SMALL, 0, 2, 4, True, [value] * 4))
+            session.writes.extend(row_payloads(SMALL, 0, 2, 4, True, [value] * 4))
             session.operate(0, [1] * SMALL.rows, 1, False)
             await session.drain()
 
@@ -468,7 +475,7 @@ def test_each_set_remembers_its_own_format():
 def test_stale_rows_contribute_nothing_where_the_activation_is_zero():
     async def script(session):
         session.write(0, np.full((SMALL.rows, 4), -1), 4, True)
-        session.writes.append(row_payload(SMALL, 0, 5, 8, False, [200, 3]))
+        session.writes.extend(row_payloads(SMALL, 0, 5, 8, False, [200, 3]))
         await session.drain()
         x = np.zeros(SMALL.rows, np.int64)
         x[5] = -7
@@ -502,6 +509,8 @@ COSIM_GEOMETRIES = [
     MacroConfig(rows=8, words=8, cell_bits=2, planes_per_cycle=2, row_groups=2, max_act_bits=7, plane_skipping=True),
     MacroConfig(rows=20, words=8, row_groups=2, pipeline=2, adder="ripple"),
     MacroConfig(rows=6, words=8, cell_bits=2, weight_sets=3, storage="latches"),
+    MacroConfig(rows=6, words=6, write_bits=8),
+    MacroConfig(rows=6, words=6, write_bits=4, storage="latches"),
     MacroConfig(rows=12, words=8, row_groups=3, planes_per_cycle=2, target="ecp5", storage="lut_ram"),
     MacroConfig(rows=12, words=8, row_groups=6, pipeline=0, target="ecp5", storage="block_ram"),
 ]

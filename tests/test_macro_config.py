@@ -134,6 +134,17 @@ def test_geometry_of_the_default():
         ),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
+        ({"write_bits": 129}, "macro.write_bits must be an integer from 0 to 128, not 129"),
+        (
+            {"write_bits": 48},
+            "macro.write_bits must divide the 128 bits of a row (= 32 words of 4 b) and hold whole columns of 4 b,"
+            " not 48",
+        ),
+        (
+            {"write_bits": 2},
+            "macro.write_bits must divide the 128 bits of a row (= 32 words of 4 b) and hold whole columns of 4 b,"
+            " not 2",
+        ),
         (
             {"storage": "sram"},
             "macro.storage must be flip_flops, latches, lut_ram or block_ram, not 'sram'",

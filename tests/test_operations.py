@@ -17,7 +17,7 @@ from cimarron_sim.reference.bitwise import best_match, bit_counts
 from cimarron_sim.reference.carryless import carryless_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from tblib.macro import occupied_cycles, operations_of, random_integers, row_payload
+from tblib.macro import occupied_cycles, operations_of, random_integers, row_payloads
 from test_macro import matrices, name, simulate, vectors
 
 ALL: dict[str, Any] = dict(bitwise=True, best_match=True, carryless=True, transposed=True)
@@ -92,7 +92,7 @@ def test_every_pair_of_matrix_and_vector_of_a_tiny_macro():
             for code in range(16):
                 for row in range(2):
                     values = [code >> row * 2 + column * bits & (1 << bits) - 1 for column in range(2 // bits)]
-                    session.writes.append(row_payload(config, 0, row, bits, signed, values))
+                    session.writes.extend(row_payloads(config, 0, row, bits, signed, values))
                 while session.writes:
                     await session.cycle()
                 for x in product(range(4), repeat=2):

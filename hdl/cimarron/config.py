@@ -99,6 +99,9 @@ class MacroConfig:
         Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
     target : str
         What the macro is built for, one of `TARGETS`.
+    write_bits : int
+        Width of the write port: 0 for a whole row, or a divisor of ``words * cell_bits`` and a multiple of
+        ``cell_bits``, for a row in beats.
     storage : str
         What the bit cells are made of, a key of `STORAGE_TARGETS`. All behave alike, but that ``block_ram`` takes a
         cycle to read. ``lut_ram`` and ``block_ram`` hold ``row_groups * weight_sets`` rows, at least 4, in each memory.
@@ -120,6 +123,7 @@ class MacroConfig:
     transposed: bool = False
     adder: str = "auto"
     target: str = "asic"
+    write_bits: int = 0
     storage: str = "flip_flops"
 
     def __post_init__(self) -> None:
@@ -170,6 +174,12 @@ class MacroConfig:
             )
 
     def _check_storage(self) -> None:
+        _check_int("macro", "write_bits", self.write_bits, 0, self.row_bits)
+        if self.write_bits and (self.row_bits % self.write_bits or self.write_bits % self.cell_bits):
+            raise ConfigError(
+                f"macro.write_bits must divide the {self.row_bits} bits of a row (= {self.words} words of"
+                f" {self.cell_bits} b) and hold whole columns of {self.cell_bits} b, not {self.write_bits}"
+            )
         _check_choice("macro", "storage", self.storage, tuple(STORAGE_TARGETS))
         targets = STORAGE_TARGETS[self.storage]
         if self.target not in targets:
@@ -200,6 +210,16 @@ class MacroConfig:
     def row_bits(self) -> int:
         """Stored bits of one row of one weight set."""
         return self.words * self.cell_bits
+
+    @property
+    def beat_bits(self) -> int:
+        """Bits of a row that are written in one cycle."""
+        return self.write_bits or self.row_bits
+
+    @property
+    def write_beats(self) -> int:
+        """Cycles that a row takes to write."""
+        return self.row_bits // self.beat_bits
 
     @property
     def set_bits(self) -> int:
@@ -375,6 +395,11 @@ class EngineConfig:
             raise ConfigError(
                 f"engine.weight_port_bits {self.weight_port_bits} must divide, or be a multiple of, the"
                 f" {macro.row_bits} bits of a row (= {macro.words} words of {macro.cell_bits} b)"
+            )
+        if macro.beat_bits not in (macro.row_bits, self.weight_port_bits):
+            raise ConfigError(
+                f"engine.macro.write_bits must be 0, for the {macro.row_bits} bits of a row, or weight_port_bits"
+                f" {self.weight_port_bits}, not {macro.write_bits}"
             )
         if self.lanes * 4 > self.act_port_bytes:
             raise ConfigError(

@@ -23,7 +23,7 @@ __all__ = [
     "operations_of",
     "pack_row",
     "random_integers",
-    "row_payload",
+    "row_payloads",
     "unpack_fields",
 ]
 
@@ -58,18 +58,23 @@ def pack_row(weights: Sequence[int] | NDArray[np.int64], bits: int) -> int:
     return sum((int(weight) & (1 << bits) - 1) << column * bits for column, weight in enumerate(weights))
 
 
-def row_payload(
+def row_payloads(
     config: MacroConfig, weight_set: int, row: int, bits: int, signed: bool, weights: Sequence[int] | NDArray[np.int64]
-) -> int:
-    """Payload of `WriteLayout`: one row of integer weights."""
-    fields = {
-        "set": weight_set,
-        "row": row,
-        "width": config.weight_widths.index(bits),
-        "signed": signed,
-        "data": pack_row(weights, bits),
-    }
-    return WriteLayout(config).const(fields).as_bits()
+) -> list[int]:
+    """Payloads of `WriteLayout`, one per beat: one row of integer weights."""
+    packed = pack_row(weights, bits)
+    payloads = []
+    for beat in range(config.write_beats):
+        fields = {
+            "set": weight_set,
+            "row": row,
+            "width": config.weight_widths.index(bits),
+            "signed": signed,
+            **({"beat": beat} if config.write_beats > 1 else {}),
+            "data": packed >> beat * config.beat_bits & (1 << config.beat_bits) - 1,
+        }
+        payloads.append(WriteLayout(config).const(fields).as_bits())
+    return payloads
 
 
 def operations_of(config: MacroConfig) -> list[Operation]:
@@ -145,7 +150,7 @@ class Result:
 class _Set:
     bits: int = 0
     signed: bool = False
-    rows: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    beats: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 class MacroModel:
@@ -164,18 +169,32 @@ class MacroModel:
         Returns
         -------
         bool
-            Whether the row, the set and the width exist.
+            Whether the row, the set, the beat and the width exist.
         """
         config = self.config
         write = unpack_fields(WriteLayout(config), payload)
-        weight_set, row, width = write["set"], write["row"], write["width"]
+        weight_set, row, beat, width = write["set"], write["row"], write.get("beat", 0), write["width"]
         if weight_set >= config.weight_sets or row >= config.rows or width >= len(config.weight_widths):
+            return False
+        if beat >= config.write_beats:
             return False
         bits, signed = config.weight_widths[width], bool(write["signed"])
         if (self.sets[weight_set].bits, self.sets[weight_set].signed) != (bits, signed):
             self.sets[weight_set] = _Set(bits, signed)
-        self.sets[weight_set].rows[row] = np.array(_elements(write["data"], bits, config.outputs(bits), signed))
+        self.sets[weight_set].beats[row, beat] = write["data"]
         return True
+
+    def _row(self, weight_set: int, row: int) -> list[int]:
+        """Weights of a row.
+
+        Raises
+        ------
+        KeyError
+            If a beat of it was not written since the set's format last changed.
+        """
+        config, weights = self.config, self.sets[weight_set]
+        parts = [weights.beats[row, beat] << beat * config.beat_bits for beat in range(config.write_beats)]
+        return _elements(sum(parts), weights.bits, config.outputs(weights.bits), weights.signed)
 
     def operate(self, payload: int) -> Result:
         """Result of an operation.
@@ -207,9 +226,12 @@ class MacroModel:
             np.flatnonzero(x) if code in (Operation.MAC, Operation.AND, Operation.CARRYLESS) else range(config.rows)
         )
         for row in map(int, needed):
-            if row not in weights.rows:
-                raise ValueError(f"{code.name} needs row {row} of set {weight_set}, never written in this format")
-            matrix[row] = weights.rows[row]
+            try:
+                matrix[row] = self._row(weight_set, row)
+            except KeyError:
+                raise ValueError(
+                    f"{code.name} needs row {row} of set {weight_set}, never written in this format"
+                ) from None
         y = np.zeros(config.result_words, np.int64)
         if code is Operation.TRANSPOSED:
             y[: config.rows] = dot_products(x, matrix.T)

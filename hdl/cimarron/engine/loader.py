@@ -227,8 +227,11 @@ class Loader(wiring.Component):
         m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(answered_address)]
         m.d.comb += tags.w_en.eq(taken & ~self.loading)
 
-        # Answers: beats of one item are gathered, lowest first, until the last one completes it.
-        beats = max(config.row_beats, config.param_beats)
+        # Answers: beats of one item are gathered, lowest first, until the last one completes it. Beats that the macro
+        # takes as they come need no gathering.
+        in_beats = macro.write_beats > 1
+        beats = max(1 if in_beats else config.row_beats, config.param_beats)
+        collect_beat = Signal(range(max(2, config.row_beats, config.param_beats)))
         item = Signal(data.ArrayLayout(config.weight_port_bits, beats))
         store = Signal()
         m.d.comb += [
@@ -238,10 +241,14 @@ class Loader(wiring.Component):
         ]
         if beats > 1:
             collected = Signal(item.shape())
-            collect_beat = Signal(range(beats))
             m.d.comb += [item.eq(collected), item[collect_beat].eq(dma.dat_r)]
             with m.If(store):
-                m.d.sync += [collected.eq(item), collect_beat.eq(Mux(answered.last_beat, 0, collect_beat + 1))]
+                m.d.sync += collected.eq(item)
+        if beats > 1 or in_beats:
+            with m.If(store):
+                m.d.sync += collect_beat.eq(Mux(answered.last_beat, 0, collect_beat + 1))
+        if in_beats:
+            m.d.comb += self.weights.payload.beat.eq(collect_beat)
 
         complete = store & answered.last_beat
         record = Signal(data.StructLayout({"bias": 32, "multiplier": 32, "shift": 8}))
@@ -255,12 +262,12 @@ class Loader(wiring.Component):
             self.record.bias.eq(record.bias),
             self.record.multiplier.eq(record.multiplier),
             self.record.shift.eq(record.shift),
-            self.weights.valid.eq(complete & ~answered.record),
+            self.weights.valid.eq((store if in_beats else complete) & ~answered.record),
             weights.set.eq(answered.set),
             weights.row.eq(answered.index),
             weights.width.eq(width),
             weights.signed.eq(is_signed),
-            weights.data.eq(item.as_value()),
+            weights.data.eq(dma.dat_r if in_beats else item.as_value()),
             self.tile_ready.eq(complete & ~answered.record & answered.last),
         ]
         with m.If(self.record_write & answered.last):

@@ -1,5 +1,8 @@
 """The bit cells."""
 
+from collections.abc import Callable
+from functools import partial
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -25,7 +28,9 @@ class BitCellArray(wiring.Component):
     -------
     enable : In(weight_sets)
     row : In(range(rows))
-    data : In(row_bits)
+    beat : In(range(write_beats))
+        Part of the row that is written; absent if rows are written whole.
+    data : In(beat_bits)
         Bit s of ``enable`` writes ``data`` to row ``row`` of set s at the end of this cycle.
     set : In
         The set that multiplies.
@@ -51,7 +56,8 @@ class BitCellArray(wiring.Component):
             {
                 "enable": In(config.weight_sets),
                 "row": In(range(config.rows)),
-                "data": In(config.row_bits),
+                **({"beat": In(range(config.write_beats))} if config.write_beats > 1 else {}),
+                "data": In(config.beat_bits),
                 "set": In(OperationLayout(config)["set"].shape),
                 "row_group": In(range(max(2, config.row_groups))),
                 "x": In(lines),
@@ -82,6 +88,17 @@ class BitCellArray(wiring.Component):
             enabled.append(Cat(bit.replicate(config.words) for bit in line))
         return enabled
 
+    def row_of(self, m: Module, name: str, store: Callable[[str, Value], Value], write: Value) -> Value:
+        """A whole row in the order of the array, stored as one piece, or as one per beat."""
+        config = self.config
+        if config.write_beats == 1:
+            return store(name, write)
+        pieces = [store(f"{name}_beat_{beat}", write & (self.beat == beat)) for beat in range(config.write_beats)]
+        columns = config.words // config.write_beats
+        row = Signal(config.row_bits, name=name)
+        m.d.comb += row.eq(Cat(piece.word_select(k, columns) for k in range(config.cell_bits) for piece in pieces))
+        return row
+
     def cells(self, m: Module, name: str, write: Value) -> Signal:
         """Cells that take ``data`` at the end of a cycle with ``write``."""
         cells = Signal(len(self.data), name=name, reset_less=True)
@@ -96,7 +113,9 @@ class BitCellArray(wiring.Component):
             addressed = Signal(name=f"addressed_{row}")
             m.d.comb += addressed.eq(self.row == row)
             stored = [
-                self.cells(m, f"set_{weight_set}_row_{row}", self.enable[weight_set] & addressed)
+                self.row_of(
+                    m, f"set_{weight_set}_row_{row}", partial(self.cells, m), self.enable[weight_set] & addressed
+                )
                 for weight_set in range(config.weight_sets)
             ]
             rows.append(self._selected(stored, self.set))

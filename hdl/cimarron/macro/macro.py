@@ -45,7 +45,7 @@ class Macro(wiring.Component):
     takes c = ``config.operation_cycles(b)`` cycles, or fewer with plane skipping, and operations follow one another
     without a bubble; from the transfer on ``i_stream`` to ``o_stream.valid`` it is ``latency + c - 1`` cycles. Each
     stage moves on as soon as the next one can take what it holds, so a stalled ``o_stream`` stops the array without
-    losing anything. Weights are written at one row per cycle while another set computes.
+    losing anything. Weights are written at one row, or one beat of it, per cycle while another set computes.
 
     If ``config`` asks for more than multiply-accumulate, each operation says what it is (`Operation`). All go the same
     way, in the same order and with the same latency; those with the transposed weights take
@@ -65,7 +65,7 @@ class Macro(wiring.Component):
     plane : Out(1)
         High in each cycle in which bit planes go through the array.
     write_error : Out(1)
-        Pulses in the cycle after a write to a row, set or width that does not exist, which was dropped.
+        Pulses in the cycle after a write to a row, set, beat or width that does not exist, which was dropped.
     computing : Out(weight_sets)
         Bit s is high while a plane in the array reads set s.
     best : Out(BestLayout(config))
@@ -180,6 +180,8 @@ class Macro(wiring.Component):
             # An impossible operation reads no cells, not even while its set is written.
             m.d.comb += array.read_enable.eq(enters[0] & ~plane.error)
 
+        if config.write_beats > 1:
+            m.d.comb += array.beat.eq(write_port.beat)
         m.d.comb += [
             write_port.computing.eq(self.computing),
             array.enable.eq(write_port.enable),

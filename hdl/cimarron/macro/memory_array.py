@@ -11,7 +11,7 @@ __all__ = ["BlockRamArray", "LutRamArray"]
 
 
 class LutRamArray(BitCellArray):
-    """One memory per row of the row group; its words are that row of every row group of every set.
+    """One memory per row of the row group, and per beat of it; its words are that row of every row group of every set.
 
     Each memory has one port that writes and one that reads. A word may be read in the cycle in which it is written,
     and is then the old one: as with flip-flops.
@@ -39,23 +39,24 @@ class LutRamArray(BitCellArray):
         for weight_set in range(config.weight_sets):
             with m.If(self.enable[weight_set]):
                 m.d.comb += written_set.eq(weight_set)
-        rows = []
-        for index in range(config.group_rows):
+        address = Cat(self.row_group[:group_bits], self.set[:set_bits])
+
+        def store(name: str, write: Value) -> Value:
             memory = Memory(
-                shape=config.row_bits,
+                shape=config.beat_bits,
                 depth=config.weight_sets << group_bits,
                 init=[],
                 attrs={"ram_style": self.ram_style},
             )
-            m.submodules[f"memory_{index}"] = memory
-            write = memory.write_port()
-            m.d.comb += [
-                write.en.eq(self.enable.any() & (row == index)),
-                write.addr.eq(Cat(block, written_set)),
-                write.data.eq(self.data),
-            ]
-            rows.append(self.read(m, memory, Cat(self.row_group[:group_bits], self.set[:set_bits])))
-        return rows
+            m.submodules[name] = memory
+            port = memory.write_port()
+            m.d.comb += [port.en.eq(write), port.addr.eq(Cat(block, written_set)), port.data.eq(self.data)]
+            return self.read(m, memory, address)
+
+        return [
+            self.row_of(m, f"memory_{index}", store, self.enable.any() & (row == index))
+            for index in range(config.group_rows)
+        ]
 
 
 class BlockRamArray(LutRamArray):

@@ -38,6 +38,8 @@ class WriteLayout(data.StructLayout):
 
     ``data`` holds output j in bits ``j * w`` to ``j * w + w - 1`` for weights of w bits. ``width`` is the index of w
     in `MacroConfig.weight_widths`; it and ``signed`` become the format of the whole set.
+
+    If a row is written in beats, ``data`` is its bits ``beat * write_bits`` and up, and only those are written.
     """
 
     def __init__(self, config: MacroConfig):
@@ -47,7 +49,8 @@ class WriteLayout(data.StructLayout):
                 "row": _index_bits(config.rows),
                 "width": _index_bits(len(config.weight_widths)),
                 "signed": 1,
-                "data": config.row_bits,
+                **({"beat": _index_bits(config.write_beats)} if config.write_beats > 1 else {}),
+                "data": config.beat_bits,
             }
         )
 

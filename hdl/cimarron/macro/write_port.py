@@ -1,6 +1,6 @@
 """The way of weights into the array."""
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,7 @@ class WritePort(wiring.Component):
     stored offset-binary: with the top bit of every weight inverted, a weight w of b bits becomes ``w + 2**(b - 1)``,
     which is never negative.
 
-    A write waits while its set is computing, and only then. A write to a set, row or width that does not exist is
+    A write waits while its set is computing, and only then. A write to a set, row, beat or width that does not exist is
     taken and dropped.
 
     Parameters
@@ -33,8 +33,10 @@ class WritePort(wiring.Component):
     enable : Out(weight_sets)
         Bit s writes ``data`` to row ``row`` of set s at the end of this cycle.
     row : Out(range(rows))
-    data : Out(row_bits)
-        The row in the order of the array.
+    beat : Out(range(write_beats))
+        Part of the row; absent if rows are written whole.
+    data : Out(beat_bits)
+        The row, or the columns of the beat, in the order of the array.
     formats : Out(data.ArrayLayout(FormatLayout(config), weight_sets))
         Format of each set: that of the last row written to it.
     error : Out(1)
@@ -52,7 +54,8 @@ class WritePort(wiring.Component):
                 "computing": In(config.weight_sets),
                 "enable": Out(config.weight_sets),
                 "row": Out(range(config.rows)),
-                "data": Out(config.row_bits),
+                **({"beat": Out(range(config.write_beats))} if config.write_beats > 1 else {}),
+                "data": Out(config.beat_bits),
                 "formats": Out(data.ArrayLayout(FormatLayout(config), config.weight_sets)),
                 "error": Out(1),
             }
@@ -62,25 +65,35 @@ class WritePort(wiring.Component):
         m = Module()
         config = self.config
         write = self.i_stream.payload
-        cells = data.View(data.ArrayLayout(config.cell_bits, config.words), write.data)
+        columns = config.beat_bits // config.cell_bits
+        cells = data.View(data.ArrayLayout(config.cell_bits, columns), write.data)
 
         select = Signal(config.weight_sets)
         exists = Signal()
         transfer = Signal()
         inverted = Signal(config.words)
+        beat_inverted: Value = inverted
         tops = Array(top_columns(width, config.words) for width in range(len(config.weight_widths)))
+        addressed = select.any() & (write.row < config.rows)
+        if config.write_beats > 1:
+            addressed &= write.beat < config.write_beats
+            beat_inverted = Signal(columns, name="beat_inverted")
+            m.d.comb += [
+                self.beat.eq(write.beat),
+                beat_inverted.eq(inverted.word_select(self.beat, columns)),
+            ]
 
         m.d.comb += [
             select.eq(1 << write.set),
-            exists.eq(select.any() & (write.row < config.rows) & (write.width < len(config.weight_widths))),
+            exists.eq(addressed & (write.width < len(config.weight_widths))),
             self.i_stream.ready.eq(~(select & self.computing).any()),
             transfer.eq(self.i_stream.valid & self.i_stream.ready),
             self.enable.eq(select & (transfer & exists).replicate(config.weight_sets)),
             self.row.eq(write.row),
             inverted.eq(tops[write.width] & write.signed.replicate(config.words)),
         ]
-        planes = Cat(cells[column][bit] for bit in range(config.cell_bits) for column in range(config.words))
-        m.d.comb += self.data.eq(planes ^ (inverted << (config.cell_bits - 1) * config.words))
+        planes = Cat(cells[column][bit] for bit in range(config.cell_bits) for column in range(columns))
+        m.d.comb += self.data.eq(planes ^ (beat_inverted << (config.cell_bits - 1) * columns))
 
         m.d.sync += self.error.eq(transfer & ~exists)
         for weight_set in range(config.weight_sets):
