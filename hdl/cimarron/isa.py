@@ -12,7 +12,7 @@ __all__ = [
     "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
     "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Interrupt",
     "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
-    "Register", "SOFTMAX_VALUES", "WINDOW_WORDS", "c_header", "pack_job", "unpack_job",
+    "Register", "SOFTMAX_VALUES", "TABLE_WORDS", "WINDOW_WORDS", "c_header", "pack_job", "unpack_job",
 ]  # fmt: skip
 
 # Address map (bytes). Addresses with bit 31 set bypass the CPU's caches; RAM appears both ways.
@@ -52,7 +52,7 @@ class Register(enum.IntEnum):
     STALL_INPUT = 0x30  #: read: cycles the macro waited for activations
     STALL_WEIGHTS = 0x34  #: read: cycles the macro waited for a weight set
     STALL_OUTPUT = 0x38  #: read: cycles the macro waited for results to drain
-    OPERATIONS = 0x3C  #: read: macro operations completed
+    OPERATIONS = 0x3C  #: read: macro operations, and window positions of vector jobs, completed
     FETCH_ADDRESS = 0x40  #: read/write: memory byte address of descriptors, a multiple of the memory port's width
     FETCH_JOBS = 0x44  #: write: fetch so many descriptors from FETCH_ADDRESS on; read: how many are still to be fetched
 
@@ -140,10 +140,11 @@ class Opcode(enum.IntEnum):
 
     LOAD = 1  #: copy from memory to the activation buffer
     MAC = 2  #: fully connected or convolution layer (or a stripe of one)
+    VECTOR = 3  #: elementwise function of one or two tensors of bytes, or a maximum pool
 
 
 class OutFormat(enum.IntEnum):
-    """What a MAC job writes per output."""
+    """What a job writes per output; VECTOR jobs write bytes."""
 
     INT8 = 0  #: requantised, signed
     UINT8 = 1  #: requantised, unsigned
@@ -196,6 +197,12 @@ JOB_BYTES = 4 * JOB_WORDS
 #: g = j // group_words in column g % group_columns and line g // group_columns of the block, and lies at ``group_step``
 #: times that column plus ``group_line_step`` times that line. Of the last block of a line only ``edge_columns`` columns
 #: are written, of the last line of blocks ``edge_lines`` lines.
+#:
+#: A VECTOR job walks its input alike: per output pixel, a window of ``kernel_h`` x ``kernel_w`` positions of
+#: ``pixel_bytes`` bytes. Byte by byte it keeps the largest, x, over the positions that lie completely inside the image;
+#: where there is none, x is the lowest value. Output i of a pixel is the requantised sum of table entry ``x`` and, if
+#: the job is binary, entry ``z`` of the second table, for byte i of the second operand's pixel. Sums wrap. Fields that
+#: MAC and VECTOR jobs share lie in the same bits. The output may be any operand of an elementwise job, in place.
 JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
     Opcode.LOAD: {
         "opcode": Field(0, 0, 8, "Opcode.LOAD"),
@@ -252,6 +259,37 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "clamp_max": Field(19, 16, 8, "upper bound of the output, in the output's own format"),
         "psum_entries": Field(20, 0, 24, "partial sums held: out_height * out_width * outputs if row_tiles > 1"),
     },
+    Opcode.VECTOR: {
+        "opcode": Field(0, 0, 8, "Opcode.VECTOR"),
+        "x_signed": Field(0, 8, 1, "bytes are compared as two's complement"),
+        "binary": Field(0, 9, 1, "there is a second operand"),
+        "profile": Field(0, 19, 1, "Profile"),
+        "out_format": Field(0, 20, 2, "OutFormat.INT8 or UINT8"),
+        "in_base": Field(1, 0, 32, "activation address of position 0 of image row first_row (wraps)"),
+        "row_bytes": Field(2, 0, 24, "bytes of an image row (width * channels)"),
+        "in_height": Field(3, 0, 16, "image rows"),
+        "first_row": Field(3, 16, 16, "image row of the first window's first row (-pad_top)", signed=True),
+        "first_position": Field(4, 0, 24, "position of the first window (-pad_left * channels)", signed=True),
+        "pixel_step": Field(5, 0, 24, "positions from a window to the next (stride_w * channels)"),
+        "line_step": Field(6, 0, 24, "bytes from an output row's input to the next's (stride_h * row_bytes)"),
+        "stride_h": Field(7, 0, 16, "image rows from an output row to the next"),
+        "out_width": Field(9, 0, 16, "output pixels in a row"),
+        "out_height": Field(9, 16, 16, "output rows"),
+        "kernel_h": Field(10, 0, 8, "rows of a window"),
+        "kernel_w": Field(10, 8, 8, "positions in a row of a window"),
+        "pixel_bytes": Field(11, 0, 24, "bytes of a position, and of an output pixel (channels)"),
+        "column_step": Field(12, 0, 24, "positions from one of a window to the next in its row (channels)"),
+        "second_base": Field(13, 0, 32, "activation address of the second operand"),
+        "second_pixel_step": Field(14, 0, 24, "bytes from a pixel of the second operand to the next"),
+        "table_addr": Field(15, 0, 32, "memory byte address of the tables, a multiple of the port's width"),
+        "out_base": Field(16, 0, 32, "activation address of the first output"),
+        "out_pixel_step": Field(17, 0, 24, "bytes from an output pixel to the next"),
+        "multiplier": Field(18, 0, 32, "of every output, as in a record"),
+        "out_zero_point": Field(19, 0, 8, "added after scaling, in the output's own format"),
+        "clamp_min": Field(19, 8, 8, "lower bound of the output, in the output's own format"),
+        "clamp_max": Field(19, 16, 8, "upper bound of the output, in the output's own format"),
+        "shift": Field(19, 24, 8, "of every output, as in a record", signed=True),
+    },
 }  # fmt: skip
 # The weight stream of a MAC job is contiguous: for each word tile, one 16-byte record per output of the tile, then
 # for each row tile its rows, each ``words * cell_bits`` bits padded to whole memory beats. A job with
@@ -262,6 +300,9 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
 #: the float32 scale, with its leading one); int32 shift (TFLM: left if positive; ONNX: scale = multiplier * 2**shift);
 #: a word of 0. Every output format reads it.
 PARAM_BYTES = 16
+
+#: Entries, one int32 for each byte, of a VECTOR job's table. The second operand's table follows the first one's.
+TABLE_WORDS = 256
 
 PROGRAM_MAGIC = 0x504D4943  # "CIMP"
 PROGRAM_VERSION = 2

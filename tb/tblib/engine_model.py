@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from cimarron.config import EngineConfig
-from cimarron.isa import PARAM_BYTES, EngineError, Opcode, OutFormat, Profile, unpack_job
+from cimarron.isa import PARAM_BYTES, TABLE_WORDS, EngineError, Opcode, OutFormat, Profile, unpack_job
 
 __all__ = ["EngineModel", "JobError"]
 
@@ -85,14 +85,17 @@ class EngineModel:
         Raises
         ------
         JobError
-            With the error code and its info. For BAD_ACT_ADDRESS that is the end of a LOAD, the image row or the
-            output value that lies beyond the buffer. What was written before stays.
+            With the error code and its info. For BAD_ACT_ADDRESS that is the end of a LOAD, the image row, the second
+            operand's pixel or the output value that lies beyond the buffer. What was written before stays.
         """
         if words[0] & 0xFF not in set(Opcode):
             raise JobError(EngineError.BAD_OPCODE, words[0] & 0xFF)
         fields = unpack_job(list(words))
         if fields["opcode"] == Opcode.LOAD:
             self._load(fields)
+        elif fields["opcode"] == Opcode.VECTOR:
+            self._check_vector(fields, words[0])
+            self._vector(fields)
         else:
             self._check_mac(fields, words[0])
             self._mac(fields)
@@ -239,3 +242,53 @@ class EngineModel:
         self.activations[first : first + len(content)] = content
         if fitting < len(outputs):
             raise JobError(EngineError.BAD_ACT_ADDRESS, first + fitting * size)
+
+    def _check_vector(self, fields: dict[str, int], control: int) -> None:
+        if fields["out_format"] not in (OutFormat.INT8, OutFormat.UINT8):
+            raise JobError(EngineError.BAD_WIDTH, control)
+        rules = [
+            (2, fields["row_bytes"] > 0),
+            (3, fields["in_height"] > 0),
+            (9, fields["out_width"] > 0 and fields["out_height"] > 0),
+            (10, fields["kernel_h"] > 0 and fields["kernel_w"] > 0),
+            (11, fields["pixel_bytes"] > 0),
+            (15, fields["table_addr"] % self.config.port_bytes == 0),
+        ]
+        for word, holds in rules:
+            if not holds:
+                raise JobError(EngineError.BAD_SHAPE, word)
+
+    def _largest(self, fields: dict[str, int], line: int, column: int) -> np.ndarray:
+        """Largest byte of each channel over the window of an output pixel, raw, shape (pixel_bytes,)."""
+        dtype, count = np.int8 if fields["x_signed"] else np.uint8, fields["pixel_bytes"]
+        result = np.full(count, np.iinfo(dtype).min, dtype)
+        for row in range(fields["kernel_h"]):
+            image_row = fields["first_row"] + line * fields["stride_h"] + row
+            address = fields["in_base"] + line * fields["line_step"] + row * fields["row_bytes"] & 0xFFFF_FFFF
+            if not 0 <= image_row < fields["in_height"]:
+                continue
+            if address + fields["row_bytes"] > len(self.activations):
+                raise JobError(EngineError.BAD_ACT_ADDRESS, address)
+            for tap in range(fields["kernel_w"]):
+                at = fields["first_position"] + column * fields["pixel_step"] + tap * fields["column_step"]
+                if 0 <= at <= fields["row_bytes"] - count:
+                    start = address + at
+                    result = np.maximum(result, np.frombuffer(bytes(self.activations[start : start + count]), dtype))
+        return result.view(np.uint8)
+
+    def _vector(self, fields: dict[str, int]) -> None:
+        count = TABLE_WORDS << fields["binary"]
+        tables = np.frombuffer(self._read(fields["table_addr"], 4 * count), "<i4").astype(np.int64)
+        record = np.array([[0, fields["multiplier"], fields["shift"] & 0xFFFF_FFFF]], np.uint32)
+        for line in range(fields["out_height"]):
+            for column in range(fields["out_width"]):
+                pixel = line * fields["out_width"] + column
+                total = tables[self._largest(fields, line, column)]
+                if fields["binary"]:
+                    at = fields["second_base"] + pixel * fields["second_pixel_step"]
+                    if at + fields["pixel_bytes"] > len(self.activations):
+                        raise JobError(EngineError.BAD_ACT_ADDRESS, at)
+                    second = np.frombuffer(bytes(self.activations[at : at + fields["pixel_bytes"]]), np.uint8)
+                    total = total + tables[TABLE_WORDS:][second]
+                values = self._finish(fields, _wrap(total), record)
+                self._store(fields["out_base"] + pixel * fields["out_pixel_step"], values, 1)

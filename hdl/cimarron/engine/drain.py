@@ -12,6 +12,7 @@ from .act_buffer import WriteSignature
 from .job import JOB_LAYOUTS
 from .params import RecordLayout
 from .requantiser import Requantiser
+from .vector import VectorBeatLayout
 
 __all__ = ["Drain"]
 
@@ -25,7 +26,8 @@ class Drain(wiring.Component):
 
     Groups of outputs that lie beyond the edge of the image take their beats, but are not written.
 
-    Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low.
+    Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low. The beats of a VECTOR job
+    come in behind the bias, in place of a result's, and share what follows; the job scales them all alike.
 
     ``set_done`` pulses when the macro has delivered the last result for a weight set, ``bank_done`` when a bank of
     records has been used for the last time, ``done`` in the cycle of the job's last write.
@@ -47,6 +49,7 @@ class Drain(wiring.Component):
                 "beat": Out(range(max(2, words // config.lanes))),
                 "param_enable": Out(1),
                 "records": In(data.ArrayLayout(RecordLayout(), config.lanes)),
+                "vector": In(VectorBeatLayout(config)),
                 "write": Out(WriteSignature(config)),
                 "advance": In(1),
                 "set_done": Out(1),
@@ -64,6 +67,7 @@ class Drain(wiring.Component):
         macro = config.macro
         lanes = config.lanes
         job = self.job
+        vector_job = data.View(JOB_LAYOUTS[Opcode.VECTOR], job.as_value())
         advance = self.advance
         depth = config.psum_entries // lanes
         result = self.i_stream.payload
@@ -232,6 +236,19 @@ class Drain(wiring.Component):
             m.d.sync += [b_valid.eq(s_valid & s_final), b_control.eq(s_control), b_records.eq(self.records)]
             for lane in range(lanes):
                 m.d.sync += b_value[lane].eq(total[lane] + self.records[lane].bias)
+            with m.If(self.vector.valid):
+                m.d.sync += [
+                    b_valid.eq(1),
+                    b_value.eq(self.vector.value),
+                    b_control.addr.eq(self.vector.addr),
+                    b_control.mask.eq(self.vector.mask),
+                    b_control.last.eq(self.vector.last),
+                ]
+                for lane in range(lanes):
+                    m.d.sync += [
+                        b_records[lane].multiplier.eq(vector_job.multiplier),
+                        b_records[lane].shift.eq(vector_job.shift),
+                    ]
 
         # Requantise; the 32-bit value travels alongside.
         travels = data.StructLayout({"valid": 1, "control": control, "value": values})

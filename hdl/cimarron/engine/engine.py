@@ -1,12 +1,12 @@
 """The engine: keeps the macro busy, alone, out of a queue."""
 
 from amaranth.hdl import Module, Mux, ResetInserter
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..bus.pipelined_arbiter import PipelinedArbiter
 from ..config import EngineConfig
-from ..isa import EngineError
+from ..isa import EngineError, Opcode
 from ..macro.macro import Macro
 from .act_buffer import ActBuffer
 from .counters import COUNTERS, Counters
@@ -14,12 +14,15 @@ from .drain import Drain
 from .feeder import Feeder
 from .fetcher import Fetcher
 from .gather import Gather
+from .job import JOB_LAYOUTS
 from .loader import Loader
 from .params import ParamBuffer
 from .ports import CommandSignature, MonitorSignature, bus_signature, dma_signature
 from .queue import JobQueue
 from .registers import Registers
 from .sequencer import Sequencer
+from .tables import Tables
+from .vector import Vector
 from .window import Window
 
 __all__ = ["Engine"]
@@ -73,6 +76,7 @@ class Engine(wiring.Component):
 
         queue, fetcher, sequencer, loader = JobQueue(config), Fetcher(config), Sequencer(config), Loader(config)
         arbiter = PipelinedArbiter(2, dma_signature(config))
+        vector, tables = Vector(config), Tables(config)
         gather, feeder, macro, drain = Gather(config), Feeder(config), Macro(config.macro), Drain(config)
         m.submodules.queue = resettable(queue)
         m.submodules.fetcher = resettable(fetcher)
@@ -83,6 +87,8 @@ class Engine(wiring.Component):
         m.submodules.feeder = resettable(feeder)
         m.submodules.macro = resettable(macro)
         m.submodules.drain = resettable(drain)
+        m.submodules.vector = resettable(vector)
+        m.submodules.tables = resettable(tables)
 
         connect(m, flipped(self.command), registers.command)
         connect(m, registers.jobs, queue.i_stream)
@@ -114,6 +120,7 @@ class Engine(wiring.Component):
             self.bus.dat_r.eq(Mux(upper, window.bus.dat_r, registers.bus.dat_r)),
         ]
 
+        next_vector = data.View(JOB_LAYOUTS[Opcode.VECTOR], sequencer.next_mac.as_value())
         m.d.comb += [
             fetcher.start.eq(registers.fetch),
             fetcher.address.eq(registers.fetch_address),
@@ -125,6 +132,23 @@ class Engine(wiring.Component):
             loader.load.eq(sequencer.next_load),
             loader.width.eq(sequencer.next_width),
             loader.start_mac.eq(sequencer.start_mac),
+            loader.start_tables.eq(sequencer.start_tables),
+            loader.binary.eq(next_vector.binary),
+            loader.table_free.eq(tables.free),
+            tables.start.eq(sequencer.start_tables),
+            tables.binary.eq(next_vector.binary),
+            tables.beat_valid.eq(loader.table_valid),
+            tables.beat.eq(loader.table_beat),
+            tables.release.eq(drain.done & sequencer.vector),
+            tables.enable.eq(vector.lookup),
+            tables.x.eq(vector.x),
+            tables.z.eq(vector.z),
+            vector.a.eq(tables.a),
+            vector.b.eq(tables.b),
+            vector.tables_ready.eq(tables.ready),
+            vector.job.eq(sequencer.job),
+            vector.start.eq(sequencer.start & sequencer.vector),
+            drain.vector.eq(vector.beat),
             loader.start_load.eq(sequencer.start_load),
             sequencer.loader_ready.eq(loader.ready),
             sequencer.loading.eq(loader.loading),
@@ -146,19 +170,27 @@ class Engine(wiring.Component):
             feeder.plane.eq(macro.plane),
         ]
         for part in (gather, feeder, drain):
-            m.d.comb += [part.job.eq(sequencer.job), part.start.eq(sequencer.start)]
+            m.d.comb += [part.job.eq(sequencer.job), part.start.eq(sequencer.start & ~sequencer.vector)]
 
         # Ports of the activation buffer: the bus first, then whatever job there is.
         m.d.comb += [
-            window.hold.eq(gather.hold),
+            window.hold.eq(gather.hold | vector.hold),
             gather.steal.eq(window.steal_read),
+            vector.steal.eq(window.steal_read),
             gather.read.data.eq(act_buffer.read.data),
+            vector.read.data.eq(act_buffer.read.data),
             window.read.data.eq(act_buffer.read.data),
             drain.advance.eq(~window.steal_write),
+            vector.advance.eq(~window.steal_write),
             loader.act_advance.eq(~window.steal_write),
         ]
         read, write = act_buffer.read, act_buffer.write
-        for granted, source in ((window.steal_read, window.read), (~window.steal_read, gather.read)):
+        job_read = ~window.steal_read
+        for granted, source in (
+            (window.steal_read, window.read),
+            (job_read & sequencer.vector, vector.read),
+            (job_read & ~sequencer.vector, gather.read),
+        ):
             with m.If(granted):
                 m.d.comb += [read.enable.eq(source.enable), read.addr.eq(source.addr), read.align.eq(source.align)]
         with m.If(window.steal_write):
@@ -176,6 +208,7 @@ class Engine(wiring.Component):
             (fetcher.failed, fetcher.failure.code, fetcher.failure.info),
             (loader.bad_address, EngineError.BAD_MEMORY_ADDRESS, loader.address),
             (gather.bad_address, EngineError.BAD_ACT_ADDRESS, gather.address),
+            (vector.bad_address, EngineError.BAD_ACT_ADDRESS, vector.address),
             (drain.bad_address, EngineError.BAD_ACT_ADDRESS, drain.address),
             (window.bad_address, EngineError.BAD_ACT_ADDRESS, window.address),
             (gather.bad_shape, EngineError.BAD_SHAPE, gather.shape_word),
@@ -198,7 +231,7 @@ class Engine(wiring.Component):
             counters.events.stall_input.eq(feeder.stall_input),
             counters.events.stall_weights.eq(feeder.stall_weights),
             counters.events.stall_output.eq(feeder.stall_output),
-            counters.events.operations.eq(macro.o_stream.valid & macro.o_stream.ready),
+            counters.events.operations.eq(macro.o_stream.valid & macro.o_stream.ready | vector.read_done),
             self.irq.eq(registers.irq),
             self.monitor.retired.eq(sequencer.retired),
             self.monitor.error.eq(registers.error),

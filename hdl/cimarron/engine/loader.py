@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
-from ..isa import Opcode
+from ..isa import TABLE_WORDS, Opcode
 from ..macro.ports import WriteLayout
 from .act_buffer import WriteSignature
 from .job import JOB_LAYOUTS
@@ -23,7 +23,8 @@ class Loader(wiring.Component):
     beat per cycle. A tile's rows are requested when a set is free, a word tile's records when one of the
     two banks is; both free up in order, by ``set_done`` and ``bank_done``. ``tile_ready`` pulses in the cycle in
     which the last row of a set is written. A LOAD job copies to the activation buffer, ``act_port_bytes`` per
-    cycle or as fast as the memory answers, after 3 cycles for the first beat; ``load_done`` pulses with the last write.
+    cycle or as fast as the memory answers, after 3 cycles for the first beat; ``load_done`` pulses with the last
+    write. Tables of a VECTOR job are handed on beat by beat, each requested when the one before has left.
 
     A new job may be started while ``ready``: then every request of the previous one has been answered.
     """
@@ -36,6 +37,8 @@ class Loader(wiring.Component):
                 "load": In(JOB_LAYOUTS[Opcode.LOAD]),
                 "width": In(range(max(2, len(config.macro.weight_widths)))),
                 "start_mac": In(1),
+                "start_tables": In(1),
+                "binary": In(1),
                 "start_load": In(1),
                 "ready": Out(1),
                 "loading": Out(1),
@@ -45,6 +48,9 @@ class Loader(wiring.Component):
                 "record_bank": Out(1),
                 "record_index": Out(range(config.macro.words)),
                 "record": Out(RecordLayout()),
+                "table_valid": Out(1),
+                "table_beat": Out(config.weight_port_bits),
+                "table_free": In(1),
                 "act_write": Out(WriteSignature(config)),
                 "act_advance": In(1),
                 "set_done": In(1),
@@ -105,7 +111,7 @@ class Loader(wiring.Component):
             m.d.sync += address.eq(address + config.port_bytes)
         answered_address = Signal(32)
         with m.If(self.ready):
-            m.d.sync += answered_address.eq(Mux(self.start_mac, self.job.weight_addr, self.load.source))
+            m.d.sync += answered_address.eq(Mux(self.start_load, self.load.source, self.job.weight_addr))
         with m.Elif(answer):
             m.d.sync += answered_address.eq(answered_address + config.port_bytes)
 
@@ -119,11 +125,13 @@ class Loader(wiring.Component):
         # Beats of a LOAD land in a queue: writing one takes several cycles, or has to wait.
         m.submodules.landing = landing = SyncFIFO(width=config.weight_port_bits, depth=4)
         reserved = Signal(range(landing.depth + 1))
-        beats_left = Signal(config.act_addr_bits + 1 - port_shift)
+        table_beats = 4 * TABLE_WORDS // config.port_bytes
+        beats_left = Signal(max(config.act_addr_bits + 1 - port_shift, (2 * table_beats).bit_length()))
         load_length = Signal(config.act_addr_bits + 1)
         load_addr = Signal(config.act_addr_bits)
         ratio = config.port_bytes // config.act_port_bytes
         piece = Signal(range(max(2, ratio)))
+        loading_tables = Signal()
 
         last_item = items_left == 1
 
@@ -156,6 +164,13 @@ class Loader(wiring.Component):
                     ]
                     begin_records(Mux(self.job.word_tiles == 1, self.job.last_words, self.job.tile_words))
                     m.next = "RECORDS"
+                with m.Elif(self.start_tables):
+                    # The tables lie where a MAC job's weights do.
+                    m.d.sync += [
+                        address.eq(self.job.weight_addr),
+                        beats_left.eq(Mux(self.binary, 2 * table_beats, table_beats)),
+                    ]
+                    m.next = "TABLES"
                 with m.Elif(self.start_load):
                     m.d.sync += [
                         address.eq(self.load.source),
@@ -198,6 +213,17 @@ class Loader(wiring.Component):
                     with m.If(is_shared | (tiles_left == 1) & (words_left == 1)):
                         m.next = "IDLE"
 
+            with m.State("TABLES"):
+                m.d.comb += [
+                    loading_tables.eq(1),
+                    dma.stb.eq((outstanding == 0) & self.table_free),
+                    self.table_valid.eq(dma.ack),
+                ]
+                with m.If(dma.ack):
+                    m.d.sync += beats_left.eq(beats_left - 1)
+                    with m.If(beats_left == 1):
+                        m.next = "IDLE"
+
             with m.State("LOAD"):
                 m.d.comb += [
                     self.loading.eq(1),
@@ -225,7 +251,7 @@ class Loader(wiring.Component):
         m.d.comb += landing.w_data.eq(dma.dat_r)
         m.d.sync += reserved.eq(reserved + (taken & self.loading) - landing.r_en)
         m.d.comb += [dma.cyc.eq(dma.stb | (outstanding != 0)), self.address.eq(answered_address)]
-        m.d.comb += tags.w_en.eq(taken & ~self.loading)
+        m.d.comb += [tags.w_en.eq(taken & ~self.loading & ~loading_tables), self.table_beat.eq(dma.dat_r)]
 
         # Answers: beats of one item are gathered, lowest first, until the last one completes it. Beats that the macro
         # takes as they come need no gathering.

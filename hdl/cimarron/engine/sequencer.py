@@ -24,8 +24,10 @@ class Sequencer(wiring.Component):
     A descriptor is collected and checked in one cycle more than it has words, those in the queue, or beats, those of
     the fetcher. Words go first: none enter while the fetcher has beats, so they are older. A MAC job goes to the loader
     as soon as that is free and to the computing part (gather, macro, drain) as soon as that is free; ``start`` pulses
-    in the cycle after ``job`` has changed. A LOAD job waits until nothing computes, and computing until it is done; the
-    next descriptor is collected meanwhile. ``retired`` pulses in the cycle after a job's last write.
+    in the cycle after ``job`` has changed, while ``vector`` says that it is a VECTOR job, which computes in the vector
+    path and the end of the drain. Such a job goes the same two ways, but its tables wait until those of another one
+    have served. A LOAD job waits until nothing computes, and computing until it is done; the next descriptor is
+    collected meanwhile. ``retired`` pulses in the cycle after a job's last write.
     """
 
     def __init__(self, config: EngineConfig):
@@ -40,6 +42,7 @@ class Sequencer(wiring.Component):
                 "next_load": Out(JOB_LAYOUTS[Opcode.LOAD]),
                 "next_width": Out(range(max(2, len(macro.weight_widths)))),
                 "start_mac": Out(1),
+                "start_tables": Out(1),
                 "start_load": Out(1),
                 "loader_ready": In(1),
                 "loading": In(1),
@@ -47,6 +50,7 @@ class Sequencer(wiring.Component):
                 "job": Out(mac),
                 "stride": Out(range(macro.group_words + 1)),
                 "start": Out(1),
+                "vector": Out(1),
                 "computing": Out(1),
                 "done": In(1),
                 "retired": Out(1),
@@ -79,6 +83,7 @@ class Sequencer(wiring.Component):
         given_compute = Signal()
         waiting = Signal()
         m.d.comb += [self.jobs.eq(waiting + self.computing + self.loading), self.partial.eq(count != 0)]
+        m.d.comb += self.vector.eq(self.job.opcode == Opcode.VECTOR)
         m.d.sync += [self.start.eq(0), self.retired.eq(self.done | self.load_done)]
         with m.If(self.done):
             m.d.sync += self.computing.eq(0)
@@ -117,10 +122,16 @@ class Sequencer(wiring.Component):
 
             with m.State("MAC"):
                 m.d.comb += waiting.eq(1)
-                taken_loader = given_loader | self.loader_ready
+                wants_tables = mac.opcode == Opcode.VECTOR
+                loader_free = Signal()
+                m.d.comb += loader_free.eq(self.loader_ready & ~(wants_tables & self.computing & self.vector))
+                taken_loader = given_loader | loader_free
                 compute_free = ~self.computing & ~self.loading & ~self.start
                 taken_compute = given_compute | compute_free
-                m.d.comb += self.start_mac.eq(self.loader_ready & ~given_loader)
+                m.d.comb += [
+                    self.start_mac.eq(loader_free & ~given_loader & ~wants_tables),
+                    self.start_tables.eq(loader_free & ~given_loader & wants_tables),
+                ]
                 m.d.sync += [given_loader.eq(taken_loader), given_compute.eq(taken_compute)]
                 with m.If(~given_compute & compute_free):
                     m.d.sync += [self.job.eq(mac), self.start.eq(1), self.computing.eq(1)]
@@ -148,15 +159,19 @@ class Sequencer(wiring.Component):
             known_width |= mac.weight_bits == width
         good_width = known_width & (mac.act_bits != 0) & (mac.act_bits <= macro.max_act_bits)
 
+        # What both kinds of walk have to be lies in the same bits.
+        walk_rules = [
+            *(zero(name) for name in ("row_bytes", "in_height", "out_width", "out_height")),
+            *(zero(name) for name in ("kernel_h", "runs", "run_bytes")),
+            (mac.weight_addr & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, fields["weight_addr"].word),
+        ]
+        vector_rules = [
+            (mac.out_format > OutFormat.UINT8, EngineError.BAD_WIDTH, mac.as_value()[:32]),
+            *walk_rules,
+        ]
         mac_rules = [
             (~good_width | (mac.out_format > OutFormat.INT32), EngineError.BAD_WIDTH, mac.as_value()[:32]),
-            zero("row_bytes"),
-            zero("in_height"),
-            zero("out_width"),
-            zero("out_height"),
-            zero("kernel_h"),
-            zero("runs"),
-            zero("run_bytes"),
+            *walk_rules,
             zero("row_tiles"),
             ((mac.last_rows == 0) | (mac.last_rows > macro.rows), EngineError.BAD_SHAPE, fields["last_rows"].word),
             zero("word_tiles"),
@@ -168,7 +183,6 @@ class Sequencer(wiring.Component):
                 fields["group_words"].word,
             ),
             zero("group_columns"),
-            (mac.weight_addr & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, fields["weight_addr"].word),
             (
                 (mac.row_tiles != 1) & (mac.psum_entries > config.psum_entries),
                 EngineError.PSUM_OVERFLOW,
@@ -190,6 +204,8 @@ class Sequencer(wiring.Component):
 
         with m.If(mac.opcode == Opcode.MAC):
             first_broken(mac_rules)
+        with m.Elif(mac.opcode == Opcode.VECTOR):
+            first_broken(vector_rules)
         with m.Elif(mac.opcode == Opcode.LOAD):
             first_broken(load_rules)
         with m.Else():
