@@ -5,11 +5,22 @@ from random import Random
 
 import cocotb
 from cimarron.config import load_config
-from cimarron.isa import ACT_WINDOW, JOB_FIELDS, RAM_BASE, EngineError, Instruction, Opcode, OutFormat, Register
+from cimarron.isa import (
+    ACT_WINDOW,
+    JOB_FIELDS,
+    RAM_BASE,
+    EngineError,
+    Instruction,
+    Opcode,
+    OutFormat,
+    Register,
+    pack_job,
+)
 from cocotb.triggers import ClockCycles, FallingEdge, gather
 from tblib.engine import EnginePort, start
 from tblib.engine_model import EngineModel
 from tblib.jobs import job_words, random_mac
+from tblib.vector_jobs import random_vector
 
 CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
 
@@ -45,6 +56,15 @@ def honest_job(rng: Random, memory: bytearray, at: int = RAM_BASE) -> dict[str, 
     fields, stream = random_mac(rng, CONFIG, limit=4)
     memory[at - RAM_BASE : at - RAM_BASE + len(stream)] = stream
     return {**fields, "weight_addr": at}
+
+
+def any_job(rng: Random, memory: bytearray, at: int) -> list[int]:
+    """Descriptor of a small valid job of either kind that computes."""
+    if rng.random() < 0.5:
+        return job_words(honest_job(rng, memory, at))
+    fields, tables = random_vector(rng, CONFIG, limit=4)
+    memory[at - RAM_BASE : at - RAM_BASE + len(tables)] = tables
+    return pack_job(Opcode.VECTOR, **fields, table_addr=at)
 
 
 async def expect_health(port: EnginePort, rng: Random, memory: bytearray) -> None:
@@ -98,10 +118,11 @@ def spoiled(rng: Random, words: list[int]) -> list[int]:
 
 
 def extreme(rng: Random, words: list[int]) -> list[int]:
-    """A MAC descriptor with some fields at an end of their range or anywhere in it."""
+    """A descriptor with some fields at an end of their range or anywhere in it."""
     words = list(words)
-    for name in rng.sample(sorted(JOB_FIELDS[Opcode.MAC].keys() - {"opcode"}), rng.randrange(1, 6)):
-        field = JOB_FIELDS[Opcode.MAC][name]
+    layout = JOB_FIELDS[Opcode(words[0] & 0xFF)]
+    for name in rng.sample(sorted(layout.keys() - {"opcode"}), rng.randrange(1, 6)):
+        field = layout[name]
         mask = (1 << field.bits) - 1
         value = rng.choice((0, 1, mask, mask >> 1, (mask >> 1) + 1, rng.getrandbits(field.bits)))
         words[field.word] = words[field.word] & ~(mask << field.low) | value << field.low
@@ -119,7 +140,7 @@ async def survive(dut, mangle, jobs: int) -> None:
     memory = bytearray(MEMORY_BYTES)
     rng, port = await start(dut, memory, stall=0.1, late=0.1)
     for _ in range(jobs):
-        words = mangle(rng, job_words(honest_job(rng, memory, HOSTILE_ADDR)))
+        words = mangle(rng, any_job(rng, memory, HOSTILE_ADDR))
         dut._log.debug("job %s", " ".join(f"{word:08x}" for word in words))
         for a, b in zip(words[::2], words[1::2], strict=True):
             await port.instruction(Instruction.PUSH, a, b)
@@ -150,7 +171,7 @@ async def it_is_cleared_at_any_moment(dut):
     memory = bytearray(MEMORY_BYTES)
     rng, port = await start(dut, memory, stall=0.2, late=0.2)
     for _ in range(15):
-        words = job_words(honest_job(rng, memory, HOSTILE_ADDR))
+        words = any_job(rng, memory, HOSTILE_ADDR)
         stream = [*words, *words][: 2 * rng.randrange(1, len(words) + 1)]
         for a, b in zip(stream[::2], stream[1::2], strict=True):
             await port.instruction(Instruction.PUSH, a, b)
@@ -185,7 +206,7 @@ async def every_access_is_answered(dut):
     memory = bytearray(MEMORY_BYTES)
     rng, port = await start(dut, memory, stall=0.2, late=0.2)
     for _ in range(6):
-        await port.push(job_words(honest_job(rng, memory, HOSTILE_ADDR)))
+        await port.push(any_job(rng, memory, HOSTILE_ADDR))
         await gather(random_commands(port, rng, 60), random_accesses(port, rng, 60))
         await clear(port)
         await expect_health(port, rng, memory)

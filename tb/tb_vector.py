@@ -125,7 +125,7 @@ async def impossible_jobs_end_in_an_error(dut):
 def walk_fields(
     size: int, *, binary: int = 0, channels: int | None = None, out: tuple[int, int] = (1, 1), kernel: int = 1
 ) -> dict[str, int]:
-    """An elementwise job of ``size`` bytes, or one over windows, that ends in the lower three quarters of the buffer."""
+    """An elementwise job of ``size`` bytes, or one over square windows of ``channels``."""
     pixel = channels or size
     row = pixel * (out[1] + kernel - 1)
     return {

@@ -180,8 +180,8 @@ def test_outputs_are_clamped_in_their_own_format():
     assert list(model.activations[64:66]) == [100, 0xF0]
 
 
-def error_of(words: list[int]) -> tuple[EngineError, int]:
-    model = EngineModel(CONFIG, bytes(1024), BASE)
+def error_of(words: list[int], memory_bytes: int = 1024) -> tuple[EngineError, int]:
+    model = EngineModel(CONFIG, bytes(memory_bytes), BASE)
     with pytest.raises(JobError) as error:
         model.execute(words)
     assert model.retired == 0
@@ -244,7 +244,7 @@ def test_widths_that_do_not_exist(changes):
     assert error_of(words) == (EngineError.BAD_WIDTH, words[0])
 
 
-@pytest.mark.parametrize("opcode", [0, 3, 255])
+@pytest.mark.parametrize("opcode", [0, 4, 255])
 def test_opcodes_that_do_not_exist(opcode):
     assert error_of([opcode] + [0] * 23) == (EngineError.BAD_OPCODE, opcode)
 
@@ -265,3 +265,82 @@ def test_records_and_rows_narrower_than_the_port_take_a_beat():
     one = {"row_bytes": 1, "run_bytes": 1, "last_rows": 1}
     model.execute(pack_job(Opcode.MAC, **(MAC | one)))
     assert int32s(model, 2) == [31, 42]
+
+
+VECTOR = {
+    "x_signed": 1, "binary": 0, "profile": Profile.ONNX, "out_format": OutFormat.INT8, "in_base": 0, "row_bytes": 4,
+    "in_height": 1, "first_row": 0, "first_position": 0, "pixel_step": 0, "line_step": 0, "stride_h": 1,
+    "out_width": 1, "out_height": 1, "kernel_h": 1, "kernel_w": 1, "pixel_bytes": 4, "column_step": 0,
+    "second_base": 32, "second_pixel_step": 0, "table_addr": BASE, "out_base": 64, "out_pixel_step": 0,
+    "multiplier": 2**23, "out_zero_point": 0, "clamp_min": 0x80, "clamp_max": 0x7F, "shift": -23,
+}  # fmt: skip
+#: Entry i of the first table is 3 * i, of the second one -i, for the bits i of a byte.
+TABLES = struct.pack("<512i", *(3 * i for i in range(256)), *(-i for i in range(256)))
+
+
+def run_vector(activations: bytes, second: bytes = b"", **changes: int) -> bytes:
+    model = EngineModel(CONFIG, TABLES, BASE)
+    model.activations[: len(activations)] = activations
+    model.activations[32 : 32 + len(second)] = second
+    model.execute(pack_job(Opcode.VECTOR, **(VECTOR | changes)))
+    return bytes(model.activations[64:80])
+
+
+def test_bytes_are_looked_up():
+    assert run_vector(bytes([0, 1, 40, 255])).startswith(bytes([0, 3, 120, 127]))
+
+
+def test_two_operands_are_added_and_scaled():
+    # 3 * x - z over 4, half to even: 10 / 4 = 2.5 -> 2, 14 / 4 = 3.5 -> 4, -2 / 4 = -0.5 -> 0; plus 5.
+    result = run_vector(bytes([4, 5, 0, 200]), bytes([2, 1, 2, 0]), binary=1, shift=-25, out_zero_point=5)
+    assert result.startswith(bytes([7, 9, 5, 127]))
+
+
+def test_windows_give_their_largest_byte():
+    # Rows [1, 200] and [3, 4]; 200 is -56 if signed. Padding to the left, right and above is left out.
+    window = {"row_bytes": 2, "in_height": 2, "pixel_bytes": 1, "kernel_h": 2, "kernel_w": 2, "column_step": 1}
+    steps = {"pixel_step": 1, "line_step": 2, "out_pixel_step": 1, "first_row": -1, "first_position": -1}
+    place = {"in_base": 0xFFFF_FFFE, "out_width": 3, "out_height": 2}
+    image = bytes([1, 200, 3, 4])
+    expected = [1, 1, 200 - 256, 3, 4, 4]
+    assert run_vector(image, **window, **steps, **place)[:6] == bytes(min(3 * (v & 0xFF), 127) for v in expected)
+    unsigned = [1, 200, 200, 3, 200, 200]
+    result = run_vector(image, **window, **steps, **place, x_signed=0, shift=-25, out_format=OutFormat.UINT8,
+                        clamp_min=0, clamp_max=255)  # fmt: skip
+    assert result[:6] == bytes(round(3 * v / 4) for v in unsigned)
+
+
+@pytest.mark.parametrize(("x_signed", "lowest"), [(0, 0), (1, 128)])
+def test_windows_outside_the_image_give_the_lowest_value(x_signed, lowest):
+    result = run_vector(bytes([9, 9, 9, 9]), first_row=1, x_signed=x_signed, shift=-25)
+    assert result[:4] == bytes([3 * lowest // 4]) * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "info"),
+    [
+        ({"row_bytes": 0}, EngineError.BAD_SHAPE, 2),
+        ({"in_height": 0}, EngineError.BAD_SHAPE, 3),
+        ({"out_width": 0}, EngineError.BAD_SHAPE, 9),
+        ({"out_height": 0}, EngineError.BAD_SHAPE, 9),
+        ({"kernel_h": 0}, EngineError.BAD_SHAPE, 10),
+        ({"kernel_w": 0}, EngineError.BAD_SHAPE, 10),
+        ({"pixel_bytes": 0}, EngineError.BAD_SHAPE, 11),
+        ({"table_addr": BASE + 2}, EngineError.BAD_SHAPE, 15),
+        ({"in_base": 253}, EngineError.BAD_ACT_ADDRESS, 253),
+        ({"out_base": 254}, EngineError.BAD_ACT_ADDRESS, 256),
+        ({"table_addr": BASE + 4}, EngineError.BAD_MEMORY_ADDRESS, BASE + 1024),
+    ],
+)
+def test_bad_vector_jobs(changes, code, info):
+    assert error_of(pack_job(Opcode.VECTOR, **(VECTOR | changes))) == (code, info)
+
+
+def test_second_operands_beyond_the_buffer():
+    words = pack_job(Opcode.VECTOR, **(VECTOR | {"binary": 1, "second_base": 253}))
+    assert error_of(words, len(TABLES)) == (EngineError.BAD_ACT_ADDRESS, 253)
+
+
+def test_vector_jobs_write_bytes():
+    words = pack_job(Opcode.VECTOR, **(VECTOR | {"out_format": OutFormat.INT32}))
+    assert error_of(words) == (EngineError.BAD_WIDTH, words[0])

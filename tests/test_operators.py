@@ -1,4 +1,4 @@
-"""Operators without dense weights: on the engine's model, with tables for the CPU, and on the system's RTL."""
+"""Operators without dense weights: on the models of engine and CPU, and on the system's RTL."""
 
 import dataclasses
 
@@ -143,10 +143,11 @@ def test_ladders_hold_where_a_function_rises():
     assert np.frombuffer(content, "<i4").tolist() == [5, -2, -10, 0, 10, 20, 30]
 
 
-def test_check_says_what_the_cpu_runs():
-    graph = Builder((1, 3, 2, 4), scale=0.1).requantise(1.1).graph()
-    (verdict,) = check(graph, CONFIG)
-    assert (verdict.place, verdict.reason) == (Place.CPU, "24 values, 256 bytes of tables")
+def test_check_says_what_runs_where():
+    graph = Builder((3, 8), scale=0.1, profile=Profile.TFLM).requantise(1.1).softmax().graph()
+    vector, softmax = check(graph, CONFIG)
+    assert (vector.place, vector.reason) == (Place.ENGINE, "24 values, 1 job")
+    assert (softmax.place, softmax.reason) == (Place.CPU, "24 values, 1024 bytes of tables")
 
 
 def test_constants_cannot_be_added():

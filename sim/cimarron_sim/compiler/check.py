@@ -1,6 +1,7 @@
 """Which part of the system runs each operator of a network, before any work is done."""
 
 import enum
+from collections import defaultdict
 from dataclasses import dataclass
 
 from cimarron.config import SocConfig
@@ -12,6 +13,7 @@ from .fold import fold
 from .operator import EngineLayer, read_operator
 from .params import params
 from .tiling import jobs
+from .vector import VectorLayer
 
 __all__ = ["Place", "Verdict", "check"]
 
@@ -50,8 +52,17 @@ def _engine(graph: Graph, operator: EngineLayer, config: SocConfig) -> str:
     count = len(jobs(layer, tiling, config.engine, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
     return (
         f"{tiling.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
-        f" {tiling.word_tiles} tiles, {count} job{'s' if count > 1 else ''}"
+        f" {tiling.word_tiles} tiles, {_count(count)}"
     )
+
+
+def _count(jobs: int) -> str:
+    return f"{jobs} job{'s' if jobs > 1 else ''}"
+
+
+def _vector(layer: VectorLayer) -> str:
+    layer.descriptors(defaultdict(int), 0)
+    return f"{layer.y.size} values, {_count(len(layer.steps))}"
 
 
 def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
@@ -63,6 +74,8 @@ def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
             return Verdict(
                 node.name, node.op, Place.CPU, f"{operator.y.size} values, {len(operator.data)} bytes of tables"
             )
+        if isinstance(operator, VectorLayer):
+            return Verdict(node.name, node.op, Place.ENGINE, _vector(operator))
         return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, operator, config))
     except CompileError as error:
         return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))

@@ -22,10 +22,11 @@ from .prune import Pruning, prune
 from .schedule import Schedule, schedule
 from .stream import weight_stream
 from .tiling import jobs
+from .vector import VectorLayer
 
 __all__ = ["compile"]
 
-_Operators = Sequence[EngineLayer | CpuLayer]
+_Operators = Sequence[EngineLayer | VectorLayer | CpuLayer]
 
 
 def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
@@ -75,10 +76,12 @@ def _steps(
     load = {"source": base + layout.input, "destination": source.address, "length": source.nbytes}
     work: list[bytes | list[int]] = [pack_job(Opcode.LOAD, **load)]
     for operator, offset in zip(operators, layout.streams, strict=True):
-        if isinstance(operator, CpuLayer):
-            work.append(operator.words(plan.addresses, offset))
-        else:
+        if isinstance(operator, EngineLayer):
             work += _jobs(graph, plan, operator, config, base + offset)
+        elif isinstance(operator, VectorLayer):
+            work += operator.descriptors(plan.addresses, base + offset)
+        else:
+            work.append(operator.words(plan.addresses, offset))
     work += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
 
     steps, descriptors = b"", b""
@@ -102,13 +105,12 @@ def _layers(pruning: Pruning, plan: Schedule, operators: _Operators, config: Soc
         absent = tuple(pruning.absent.get(node.outputs[0], {}).items())
         output = dataclasses.replace(_activation(graph, plan, node.outputs[0]), planes=planes, absent=absent)
         jobs_before = layers[-1].last_job
-        if isinstance(operator, CpuLayer):
+        if not isinstance(operator, EngineLayer):
             last_job = jobs_before + len(operator.steps)
+            bound = operator.bound(engine) if isinstance(operator, VectorLayer) else NO_BOUND
             layers.append(
-                Layer(
-                    name=node.name, op=node.op, last_job=last_job, output=output, macs=0, peak_macs=0.0, bound=NO_BOUND
-                )
-            )  # fmt: skip
+                Layer(name=node.name, op=node.op, last_job=last_job, output=output, macs=0, peak_macs=0.0, bound=bound)
+            )
             continue
         layer, tiling = operator.layer, operator.tiling
         layers.append(
@@ -166,9 +168,9 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     planes = choose_planes(graph, engine)
     operators = [read_operator(graph, node, engine, planes) for node in plan.layers]
     streams = [
-        operator.data
-        if isinstance(operator, CpuLayer)
-        else weight_stream(operator.layer, operator.tiling, graph.profile, engine)
+        weight_stream(operator.layer, operator.tiling, graph.profile, engine)
+        if isinstance(operator, EngineLayer)
+        else operator.data
         for operator in operators
     ]
     layers = _layers(pruning, plan, operators, config)

@@ -9,18 +9,10 @@ import numpy as np
 from cimarron.isa import ACT_WINDOW, SOFTMAX_VALUES, Profile, Step
 
 from ..graph import Graph, Node, Tensor
+from .addition import real_sums
 from .errors import CompileError
 from .image import step
-from .table import (
-    combine_table,
-    exponential_table,
-    largest_table,
-    lookup_table,
-    narrow_ladder,
-    power_table,
-    real_ladder,
-    real_table,
-)
+from .table import exponential_table, narrow_ladder, power_table, real_ladder, real_table
 
 __all__ = ["CpuLayer", "CpuStep", "read_cpu"]
 
@@ -106,23 +98,14 @@ def _window(node: Node, x: Tensor, y: Tensor) -> tuple[int, ...]:
 
 def _requantise(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
     _bytes(node, y)
-    if x[0].dtype.itemsize == 1:
-        return [CpuStep(Step.LOOKUP, (*x, y), (y.size,), (lookup_table(graph, node),))]
     if graph.profile is not Profile.ONNX:
         raise CompileError(f"layer {node.name!r} requantises int32, which profile tflm does not: use an 8-bit output")
     return [CpuStep(Step.NARROW, (*x, y), (y.size,), (narrow_ladder(graph, node),))]
 
 
 def _add(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
-    _bytes(node, *x, y)
-    for tensor in x:
-        if tensor.shape != y.shape or tensor.data is not None:
-            raise CompileError(
-                f"layer {node.name!r} adds {tensor.name!r} of shape {tensor.shape}"
-                f"{', a constant,' if tensor.data is not None else ''} to get {y.shape}: only computed tensors of one"
-                f" shape can be added"
-            )
-    return [CpuStep(Step.COMBINE, (*x, y), (y.size,), (combine_table(graph, node),))]
+    table = real_sums(graph, node).astype(y.dtype).tobytes()
+    return [CpuStep(Step.COMBINE, (*x, y), (y.size,), (table,))]
 
 
 def _softmax(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
@@ -149,58 +132,11 @@ def _average_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> l
     return [CpuStep(Step.MEAN, (*x, y), _window(node, x[0], y), tables)]
 
 
-def _max_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
-    _bytes(node, *x, y)
-    top, left, bottom, right = node.attributes["pads"]
-    kernel_h, kernel_w = node.attributes["kernel"]
-    if max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
-        raise CompileError(f"layer {node.name!r} pools windows of nothing but padding: pad less")
-    operands = (*_window(node, x[0], y), top, left, _inversion(x[0]))
-    return [CpuStep(Step.LARGEST, (*x, y), operands, (largest_table(node, y),))]
-
-
-def _concat(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
-    axis = node.attributes["axis"] % len(y.shape)
-    size, runs = y.dtype.itemsize, math.prod(y.shape[:axis])
-    y_bytes = math.prod(y.shape[axis:]) * size
-    steps, start = [], 0
-    for tensor in x:
-        if tensor.data is not None:
-            raise CompileError(f"layer {node.name!r} joins the constant {tensor.name!r}: only computed tensors can be")
-        run = math.prod(tensor.shape[axis:]) * size
-        steps.append(CpuStep(Step.COPY, (tensor, y), (0, start, run, runs, run, y_bytes)))
-        start += run
-    return steps
-
-
-def _pad(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
-    _bytes(node, *x, y)
-    # Axes behind which nothing is padded are one; the last two of the others are copied by one step.
-    axes = [(1, 0, 0)]
-    widths = np.reshape(node.attributes["pads"], (len(y.shape), 2)).tolist()
-    axes += [(size, low, high) for size, (low, high) in zip(x[0].shape, widths, strict=True)]
-    while len(axes) > 2 and axes[-1][1:] == (0, 0):
-        inner = axes.pop()[0]
-        size, low, high = axes[-1]
-        axes[-1] = (inner * size, inner * low, inner * high)
-    sizes, lows = [axis[0] for axis in axes], [axis[1] for axis in axes]
-    padded = [sum(axis) for axis in axes]
-    runs, run = sizes[-2:]
-    steps = [CpuStep(Step.FILL, (y,), (y.size, int(node.attributes["value"]) & 0xFF))]
-    for count, index in enumerate(np.ndindex(*sizes[:-2])):
-        start = np.ravel_multi_index([*np.add(index, lows[:-2]).astype(int), *lows[-2:]], padded)
-        steps.append(CpuStep(Step.COPY, (x[0], y), (count * runs * run, int(start), run, runs, run, padded[-1])))
-    return steps
-
-
 _READERS: dict[str, Callable[[Graph, Node, Sequence[Tensor], Tensor], list[CpuStep]]] = {
     "requantise": _requantise,
     "add": _add,
     "softmax": _softmax,
     "average_pool": _average_pool,
-    "max_pool": _max_pool,
-    "pad": _pad,
-    "concat": _concat,
 }
 
 

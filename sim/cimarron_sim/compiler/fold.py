@@ -16,7 +16,7 @@ from cimarron.isa import Profile
 
 from ..graph import Graph, Node, Tensor
 from .fixed_point import requantise_channels
-from .table import lookup_table
+from .table import requantised
 
 __all__ = ["Folding", "fold"]
 
@@ -77,7 +77,7 @@ def _folded(graph: Graph, layer: Node, node: Node) -> Node | None:
         wanted = _narrowing(middle, node, y, len(bounds[0])) if graph.profile is Profile.ONNX else None
         clamps = int(node.attributes["clamp_min"]), int(node.attributes["clamp_max"])
     else:
-        table = np.frombuffer(lookup_table(graph, node), y.dtype).astype(np.int64)
+        table = requantised(graph, node)
         wanted = _relay(layer, middle, table, graph.profile, len(bounds[0]))
         clamps = tuple(int(table[int(layer.attributes[name]) & 0xFF]) for name in ("clamp_min", "clamp_max"))
     if wanted is None:

@@ -12,6 +12,7 @@ from .layer import MacLayer, read_layer
 from .mapping import Candidate, choose
 from .pool import is_engine_pool, read_pool
 from .tiling import Tiling
+from .vector import VectorLayer, read_vector
 
 __all__ = ["EngineLayer", "read_operator"]
 
@@ -36,7 +37,7 @@ class EngineLayer:
 
 def read_operator(
     graph: Graph, node: Node, config: EngineConfig, planes: Mapping[str, int] = MappingProxyType({})
-) -> EngineLayer | CpuLayer:
+) -> EngineLayer | VectorLayer | CpuLayer:
     """The layer of any node but a reshape.
 
     Parameters
@@ -60,6 +61,6 @@ def read_operator(
     elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
         layer = read_pool(graph, node)
     else:
-        return read_cpu(graph, node)
+        return read_vector(graph, node) or read_cpu(graph, node)
     x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
     return EngineLayer(layer, choose(layer, config, x_planes, y_planes))

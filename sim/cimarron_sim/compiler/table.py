@@ -10,12 +10,9 @@ from .errors import CompileError
 from .fixed_point import exponential, high_multiply, requantise
 
 __all__ = [
-    "codes", "combine_table", "exponential_table", "ladder", "largest_table", "lookup_table", "narrow_ladder",
-    "power_table", "real_ladder", "real_table",
+    "codes", "exponential_table", "ladder", "limits", "maxima", "narrow_ladder", "power_table", "quantised",
+    "real_ladder", "real_table", "real_values", "requantised", "scale_of",
 ]  # fmt: skip
-
-#: Bits of fraction that TFLite adds with.
-_FRACTION_BITS = 20
 
 #: Integers that order floats as the floats are: the bits, all but the sign inverted if negative.
 _INFINITY = 0x7F80_0000
@@ -29,35 +26,45 @@ def codes(tensor: Tensor) -> np.ndarray:
     return np.arange(256).astype(np.uint8).view(tensor.dtype).astype(np.int64)
 
 
-def _scale(tensor: Tensor) -> np.float32:
+def scale_of(tensor: Tensor) -> np.float32:
+    """The one scale of a tensor.
+
+    Raises
+    ------
+    CompileError
+        If it has none, or several.
+    """
     if tensor.quantization is None or tensor.quantization.axis is not None:
         raise CompileError(f"tensor {tensor.name!r} has no scale, or one per channel: quantise it with one")
     return np.float32(tensor.quantization.scale)
 
 
-def _real(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+def real_values(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    """Real numbers that integers of a tensor stand for, float32; themselves if it has no scale."""
     if tensor.quantization is None:
         return values.astype(np.float32)
-    return (values - tensor.zero_point).astype(np.float32) * _scale(tensor)
+    return (values - tensor.zero_point).astype(np.float32) * scale_of(tensor)
 
 
-def _limits(node: Node, y: Tensor) -> tuple[int, int]:
-    limits = np.iinfo(y.dtype)
+def limits(node: Node, y: Tensor) -> tuple[int, int]:
+    """Least and largest output of a node."""
+    info = np.iinfo(y.dtype)
     attributes = node.attributes
-    return int(attributes.get("clamp_min", limits.min)), int(attributes.get("clamp_max", limits.max))
+    return int(attributes.get("clamp_min", info.min)), int(attributes.get("clamp_max", info.max))
 
 
 def _narrow(node: Node, y: Tensor, steps: np.ndarray) -> np.ndarray:
     """Steps of the output's scale as its integers, int64."""
-    return np.clip(steps + y.zero_point, *_limits(node, y)).astype(np.int64)
+    return np.clip(steps + y.zero_point, *limits(node, y)).astype(np.int64)
 
 
-def _quantised(node: Node, y: Tensor, real: np.ndarray) -> np.ndarray:
+def quantised(node: Node, y: Tensor, real: np.ndarray) -> np.ndarray:
+    """Real numbers (float32) in the integers of a node's output, int64."""
     with np.errstate(over="ignore"):
-        return _narrow(node, y, np.rint((real / _scale(y)).astype(np.float64)))
+        return _narrow(node, y, np.rint((real / scale_of(y)).astype(np.float64)))
 
 
-def _scaling(node: Node) -> tuple[int, int]:
+def scaling(node: Node) -> tuple[int, int]:
     multiplier, shift = (np.asarray(node.attributes[name]).item() for name in ("multiplier", "shift"))
     return multiplier, shift
 
@@ -65,36 +72,18 @@ def _scaling(node: Node) -> tuple[int, int]:
 def _rescale(graph: Graph, node: Node, values: np.ndarray) -> np.ndarray:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     if graph.profile is Profile.ONNX:
-        return _quantised(node, y, _real(x, values))
-    return _narrow(node, y, requantise(values - x.zero_point, *_scaling(node)))
+        return quantised(node, y, real_values(x, values))
+    return _narrow(node, y, requantise(values - x.zero_point, *scaling(node)))
 
 
-def lookup_table(graph: Graph, node: Node) -> bytes:
-    """Output byte of a ``requantise`` node for each of 256 input bytes."""
-    values = _rescale(graph, node, codes(graph.tensors[node.inputs[0]]))
-    return values.astype(graph.tensors[node.outputs[0]].dtype).tobytes()
+def requantised(graph: Graph, node: Node) -> np.ndarray:
+    """Output of a ``requantise`` node by the bits of its input byte, int64, shape (256,)."""
+    return _rescale(graph, node, codes(graph.tensors[node.inputs[0]]))
 
 
-def combine_table(graph: Graph, node: Node) -> bytes:
-    """Output byte of an ``add`` node for each pair of input bytes, the first operand's in the upper half."""
-    y = graph.tensors[node.outputs[0]]
-    operands = [graph.tensors[name] for name in node.inputs]
-    if graph.profile is Profile.ONNX:
-        a, b = (_real(tensor, codes(tensor)) for tensor in operands)
-        return _quantised(node, y, a[:, np.newaxis] + b).astype(y.dtype).tobytes()
-    multiplier, shift = (np.asarray(node.attributes[name]).tolist() for name in ("multiplier", "shift"))
-    a, b = (
-        requantise((codes(tensor) - tensor.zero_point) << _FRACTION_BITS, multiplier[i], shift[i])
-        for i, tensor in enumerate(operands)
-    )
-    total = requantise(a[:, np.newaxis] + b, multiplier[2], shift[2])
-    return _narrow(node, y, total).astype(y.dtype).tobytes()
-
-
-def largest_table(node: Node, y: Tensor) -> bytes:
-    """Output byte of a ``max_pool`` node for each largest input, in ascending order of the inputs."""
-    values = np.sort(codes(y))
-    return np.clip(values, *_limits(node, y)).astype(y.dtype).tobytes()
+def maxima(node: Node, y: Tensor) -> np.ndarray:
+    """Output of a ``max_pool`` node by the bits of its largest input, int64, shape (256,)."""
+    return np.clip(codes(y), *limits(node, y))
 
 
 def ladder(function: Callable[[np.ndarray], np.ndarray], low: int, high: int) -> bytes:
@@ -136,22 +125,22 @@ def real_ladder(node: Node, y: Tensor, count: int) -> bytes:
     def value(keys: np.ndarray) -> np.ndarray:
         bits = keys.astype(np.int32)
         total = (bits ^ (bits >> 31 & 0x7FFF_FFFF)).view(np.float32)
-        return _quantised(node, y, total / np.float32(count))
+        return quantised(node, y, total / np.float32(count))
 
     return ladder(value, ~_INFINITY, _INFINITY)
 
 
 def real_table(x: Tensor) -> bytes:
     """Real value of each of 256 bytes, float32."""
-    real = _real(x, codes(x))
-    if not 2.0**-60 < float(_scale(x)) < 2.0**60:
-        raise CompileError(f"tensor {x.name!r} has a scale of {_scale(x)}: quantise it again")
+    real = real_values(x, codes(x))
+    if not 2.0**-60 < float(scale_of(x)) < 2.0**60:
+        raise CompileError(f"tensor {x.name!r} has a scale of {scale_of(x)}: quantise it again")
     return real.astype("<f4").tobytes()
 
 
 def exponential_table(node: Node) -> bytes:
     """TFLite's exponential of minus each difference from 0 to 255: int32, 31 bits of fraction; 0 below its range."""
-    multiplier, shift = _scaling(node)
+    multiplier, shift = scaling(node)
     differences = -np.arange(256, dtype=np.int64)
     counted = differences >= -((31 << 26) >> shift)
     scaled = high_multiply(np.where(counted, differences, 0) << shift, multiplier)
@@ -166,7 +155,7 @@ def power_table(x: Tensor) -> bytes:
     bytes
         For each byte a uint64 of 48 bits with its leading one, and the bits it is to be shifted right by, a uint64.
     """
-    real = _real(x, codes(x)).astype(np.float64)
+    real = real_values(x, codes(x)).astype(np.float64)
     span = real.max() - real
     if span.max() > 700:
         raise CompileError(f"tensor {x.name!r} spans {span.max():.0f}, whose exponential is 0: quantise it again")
