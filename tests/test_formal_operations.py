@@ -8,6 +8,7 @@ from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
 from cimarron.macro.parity_tree import ParityTree
 from cimarron.macro.ports import Operation
+from formal.handshake import MacroHandshake
 from formal.operations import OperationResult, ParityOfRows
 from test_formal import Fault, check, faulty
 
@@ -64,3 +65,38 @@ def test_operations_answer_as_they_are_defined(request, case):
     genuine = OperationResult(Macro(config), operations)
     mutant = OperationResult(faulty(Macro, fault)(config), operations)
     check(request, genuine, mutant, bound=genuine.cycles + 1)
+
+
+def answers_what_it_lacks(m, macro):
+    """A code that means nothing passes for a MAC."""
+    with m.If(macro.i_stream.payload.operation == 7):
+        m.d.comb += m.submodules.driver.i_stream.payload.operation.eq(Operation.MAC)
+
+
+def overtakes_the_rows(m, macro):
+    """An operation enters while rows are still being read."""
+    m.d.comb += m.submodules.driver.i_stream.valid.eq(
+        macro.i_stream.valid & (macro.i_stream.payload.operation != Operation.TRANSPOSED)
+    )
+
+
+TRAFFIC = dict(rows=2, words=1, cell_bits=1, max_weight_bits=1, weight_sets=2, max_act_bits=2)
+HANDSHAKES: dict[str, tuple[dict[str, Any], list[Operation], Fault]] = {
+    "columns": (
+        TRAFFIC | dict(bitwise=True, carryless=True, planes_per_cycle=2),
+        [Operation.MAC, *BITWISE, Operation.CARRYLESS],
+        answers_what_it_lacks,
+    ),
+    "rows": (
+        TRAFFIC | dict(transposed=True, max_act_bits=1),
+        [Operation.MAC, Operation.TRANSPOSED],
+        overtakes_the_rows,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HANDSHAKES)
+def test_operations_are_never_dropped_repeated_or_hanging(request, case):
+    parameters, codes, fault = HANDSHAKES[case]
+    config = MacroConfig(**parameters)
+    check(request, MacroHandshake(Macro(config), codes), MacroHandshake(faulty(Macro, fault)(config), codes))

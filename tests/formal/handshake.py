@@ -1,19 +1,20 @@
 """The macro's streams lose and repeat nothing, and move on."""
 
+from collections.abc import Collection
 from itertools import pairwise
 
-from amaranth.hdl import Array, Assert, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from cimarron.macro.ports import OperationLayout, ResultLayout, WriteLayout
+from cimarron.macro.ports import Operation, OperationLayout, ResultLayout, WriteLayout
 
 __all__ = ["MacroHandshake", "ones_in_vector"]
 
 
-def ones_in_vector(operation, config):
-    """Sum of the activations of an unsigned operation, from its bits."""
-    values = []
-    for row in range(config.rows):
+def ones_in_vector(operation, count, config):
+    """Sum of the first ``count`` activations of an unsigned operation, from its bits."""
+    values: list[Value] = [Const(0)]
+    for row in range(count):
         for bit in range(config.max_act_bits):
             values.append(Mux(operation.bits > bit, operation.x[row][bit] << bit, 0))
     return sum(values)
@@ -30,10 +31,14 @@ class MacroHandshake(wiring.Component):
     Parameters
     ----------
     macro : Macro
+        With weights of one width, if there are products with the transposed weights.
+    codes : collection of int
+        The operations that it has.
     """
 
-    def __init__(self, macro):
+    def __init__(self, macro, codes: Collection[int] = (Operation.MAC,)):
         self.macro = macro
+        self.codes = codes
         config = macro.config
         super().__init__(
             {
@@ -58,7 +63,14 @@ class MacroHandshake(wiring.Component):
         exists = (operation.bits != 0) & (operation.bits <= config.max_act_bits) & (operation.set < config.weight_sets)
         # Only unsigned operations are summed up here: signs are the business of the dot product's proof.
         known = Signal(len(result.input_sum))
-        m.d.comb += known.eq(Mux(exists, ones_in_vector(operation, config), 0))
+        vector_sum = ones_in_vector(operation, config.rows, config)
+        if config.beyond_mac:
+            exists &= Array(code in self.codes for code in range(8))[operation.operation]
+            # All weights are of one width: there are as many as words.
+            by_rows = operation.operation == Operation.TRANSPOSED
+            row_sum = ones_in_vector(operation, config.words if config.transposed else 0, config)
+            vector_sum = Mux(by_rows, row_sum, vector_sum)
+        m.d.comb += known.eq(Mux(exists, vector_sum, 0))
         pending = [Signal(2 + len(known), name=f"pending_{index}") for index in range(in_flight)]
         level = Signal(range(in_flight + 1))
         entry = Signal(2 + len(known))
@@ -88,7 +100,8 @@ class MacroHandshake(wiring.Component):
             m.d.comb += [Assert(self.o_stream.valid), Assert(result.as_value() == offered.as_value())]
 
         # One stall of the result may hold up whatever is behind it, so patience is counted between stalls.
-        longest = config.operation_cycles(config.max_act_bits)
+        cycles = config.transposed_cycles if config.transposed else config.operation_cycles
+        longest = cycles(config.max_act_bits)
         patience = macro.latency + longest - 1
         unanswered, refused = Signal(range(patience + 1)), Signal(range(patience + 1))
         m.d.sync += [unanswered.eq(0), refused.eq(0)]
