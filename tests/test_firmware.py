@@ -199,7 +199,7 @@ def test_inferences_follow_one_another(simulation, builder, program):
         ({"input_bytes": 2**32 - 1}, RunStatus.BAD_SIZE, 8),
         ({"output_offset": 64}, RunStatus.BAD_SIZE, 10),
         ({"output_bytes": 2**31}, RunStatus.BAD_SIZE, 10),
-        ({"steps_bytes": 32}, RunStatus.BAD_STEP, 96),
+        ({"steps_bytes": 28}, RunStatus.BAD_STEP, 92),
     ],
 )
 def test_wrong_header_words_are_refused(simulation, program, words, status, info):

@@ -37,8 +37,8 @@ def test_header_describes_the_image(program):
     assert words["crc32"] == zlib.crc32(program.image[20:])
     assert (words["input_bytes"], words["output_bytes"]) == (20, 6)
     assert words["model_hash"] == 0x00C0FFEE
-    # JOBS of 3 words, WAIT, FETCH of 4 words, END; then the descriptors of a load and a layer.
-    assert words["steps_bytes"] == 4 * (3 + 1 + 4 + 1)
+    # JOBS of 3 words, FETCH of 4 words, END; then the descriptors of a load and a layer.
+    assert words["steps_bytes"] == 4 * (3 + 4 + 1)
     kind, offset, jobs = struct.unpack_from("<3I", program.image, words["steps_offset"])
     assert (kind, jobs) == (3 << 16 | Step.JOBS, 2)
     opcodes = [program.image[offset + index * JOB_BYTES] for index in range(jobs)]

@@ -82,7 +82,7 @@ def _steps(
             work += operator.descriptors(plan.addresses, base + offset)
         else:
             work.append(operator.words(plan.addresses, offset))
-    work += [step(Step.WAIT), step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
+    work += [step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
 
     steps, descriptors = b"", b""
     for is_job, run in groupby(work, key=lambda item: isinstance(item, list)):

@@ -47,19 +47,32 @@ static uint32_t start_jobs(uint32_t offset, uint32_t jobs) {
     return problem;
 }
 
-static void fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
+/* The engine may still be writing what is to be copied. */
+static uint32_t fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
     const volatile uint32_t *source = device(ENGINE_BASE + ACT_WINDOW + activation);
     volatile uint32_t *target = device((RAM_BASE | UNCACHED) + PROGRAM_OFFSET + offset);
-    for (uint32_t i = 0; i < (bytes + 3) / 4; i++) {
-        target[i] = source[i];
-    }
-}
-
-/* A step of the CPU, whose operands the engine may still be writing. */
-static uint32_t compute(void (*operation)(const uint32_t *), const uint32_t *operands, uint32_t index) {
     uint32_t problem = wait_until(is_idle);
     if (problem == STATUS_OK) {
-        operation(operands);
+        for (uint32_t i = 0; i < (bytes + 3) / 4; i++) {
+            target[i] = source[i];
+        }
+    }
+    return problem;
+}
+
+/* What the CPU computes, by kind of step. */
+static void (*const operations[])(const uint32_t *operands) = {
+    [STEP_LOOKUP] = lookup, [STEP_COMBINE] = combine, [STEP_NARROW] = narrow, [STEP_SOFTMAX] = softmax,
+    [STEP_SHARE] = share,   [STEP_MEAN] = mean,       [STEP_LARGEST] = largest, [STEP_FILL] = fill,
+    [STEP_COPY] = copy,
+};
+#define KINDS (sizeof operations / sizeof *operations)
+
+/* A step of the CPU, whose operands the engine may still be writing. */
+APART static uint32_t compute(uint32_t kind, const uint32_t *operands, uint32_t index) {
+    uint32_t problem = wait_until(is_idle);
+    if (problem == STATUS_OK) {
+        operations[kind](operands);
         announce(EVENT_STEP, index);
     }
     return problem;
@@ -69,10 +82,10 @@ struct outcome program_run(void) {
     const uint32_t *step = PROGRAM + PROGRAM[HEADER_STEPS_OFFSET] / 4;
     engine_write(REG_CONTROL, 1);
     for (uint32_t index = 0;; index++) {
-        uint32_t first = step[0];
-        uint32_t problem = STATUS_OK;
+        uint32_t first = step[0], kind = STEP_KIND(first);
+        uint32_t problem;
         *mailbox(MAILBOX_STEP) = index;
-        switch (STEP_KIND(first)) {
+        switch (kind) {
         case STEP_JOBS:
             problem = start_jobs(step[1], step[2]);
             break;
@@ -80,34 +93,7 @@ struct outcome program_run(void) {
             problem = wait_until(is_idle);
             break;
         case STEP_FETCH:
-            fetch(step[1], step[2], step[3]);
-            break;
-        case STEP_LOOKUP:
-            problem = compute(lookup, step + 1, index);
-            break;
-        case STEP_COMBINE:
-            problem = compute(combine, step + 1, index);
-            break;
-        case STEP_NARROW:
-            problem = compute(narrow, step + 1, index);
-            break;
-        case STEP_SOFTMAX:
-            problem = compute(softmax, step + 1, index);
-            break;
-        case STEP_SHARE:
-            problem = compute(share, step + 1, index);
-            break;
-        case STEP_MEAN:
-            problem = compute(mean, step + 1, index);
-            break;
-        case STEP_LARGEST:
-            problem = compute(largest, step + 1, index);
-            break;
-        case STEP_FILL:
-            problem = compute(fill, step + 1, index);
-            break;
-        case STEP_COPY:
-            problem = compute(copy, step + 1, index);
+            problem = fetch(step[1], step[2], step[3]);
             break;
         case STEP_END:
             problem = wait_until(is_idle);
@@ -116,7 +102,10 @@ struct outcome program_run(void) {
             }
             break;
         default:
-            return outcome(STATUS_BAD_STEP, (uint32_t)(step - PROGRAM) * 4, 0);
+            if (kind >= KINDS || !operations[kind]) {
+                return outcome(STATUS_BAD_STEP, (uint32_t)(step - PROGRAM) * 4, 0);
+            }
+            problem = compute(kind, step + 1, index);
         }
         if (problem != STATUS_OK) {
             return outcome(problem, engine_read(REG_ERROR), engine_read(REG_ERROR_INFO));
