@@ -5,7 +5,7 @@ from random import Random
 
 import cocotb
 from cimarron.config import load_config
-from cimarron.isa import RAM_BASE, EngineError, Instruction, Opcode, Register, pack_job
+from cimarron.isa import JOB_WORDS, RAM_BASE, EngineError, Instruction, Opcode, Register, pack_job
 from cimarron_sim.compiler.cycles import EngineCycles
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
@@ -18,7 +18,10 @@ from tblib.macro import occupied_cycles
 SOC = load_config(os.environ.get("CIMARRON_CONFIG", "tiny"))
 CONFIG = SOC.engine
 PERIOD = 20
-COUNTERS = ("compute", "stall_input", "stall_weights", "stall_output", "operations")
+COUNTERS = ("busy", "compute", "stall_input", "stall_weights", "stall_output", "operations")
+
+#: Where descriptors lie in memory, in bytes from its start.
+DESCRIPTORS = SOC.ram_bytes // 2
 
 #: How often each test runs.
 SEQUENCES = int(os.environ.get("CIMARRON_SEQUENCES", "20"))
@@ -57,15 +60,20 @@ class Bench:
             await FallingEdge(dut.clk)
             self.retired.append((now(), {name: int(getattr(dut, f"monitor__{name}").value) for name in COUNTERS}))
 
-    async def push(self, words: list[int]) -> int:
-        """Push a job; returns the cycle in which its last word is available to the sequencer."""
-        await self.port.push(words[:-2])
-        while True:
-            # The second word of an instruction enters the queue one cycle after the first; it is in its output
-            # register two cycles later.
-            fired = now()
-            if await self.port.instruction(Instruction.PUSH, *words[-2:]):
-                return fired + 3
+    async def hand_over(self, jobs: list[list[int]]) -> int:
+        """Write descriptors to memory and have them fetched; returns the cycle in which the engine is told."""
+        dut = self.dut
+        dut.memory__cyc.value = dut.memory__stb.value = dut.memory__we.value = 1
+        dut.memory__sel.value = 0xF
+        for index, words in enumerate(jobs):
+            for offset, word in enumerate(words):
+                dut.memory__adr.value = DESCRIPTORS // 4 + index * JOB_WORDS + offset
+                dut.memory__dat_w.value = word
+                await FallingEdge(dut.clk)
+        dut.memory__cyc.value = 0
+        told = now()
+        assert await self.port.instruction(Instruction.FETCH, RAM_BASE + DESCRIPTORS, len(jobs)) == 1
+        return told
 
     def planes(self, opcode: Opcode, fields: dict[str, int]) -> list[int] | None:
         """Cycles of each operation in a macro that skips planes."""
@@ -74,24 +82,23 @@ class Bench:
         bits, signed = fields["act_bits"], bool(fields["act_signed"])
         return [occupied_cycles(CONFIG.macro, x, bits, signed) for x in self.model.vectors(fields)]
 
-    async def compare(self, jobs: list[tuple[Opcode, dict[str, int]]]) -> None:
-        """Run jobs one after the other; each retires when predicted, with the counters predicted."""
+    async def compare(self, *sequences: list[tuple[Opcode, dict[str, int]]]) -> None:
+        """Hand sequences of jobs over; each job retires when predicted, with the counters predicted."""
         await self.port.write(Register.CONTROL, 1)
-        self.retired.clear()
-        available = []
-        for opcode, fields in jobs:
-            available.append(await self.push(pack_job(opcode, **fields)))
-        assert await self.port.wait_idle() == EngineError.NONE
-
         engine = EngineCycles(CONFIG)
         total = dict.fromkeys(COUNTERS, 0)
-        assert len(self.retired) == len(jobs)
-        for (opcode, fields), last_word, measured in zip(jobs, available, self.retired, strict=True):
-            planes = self.planes(opcode, fields)
-            self.model.execute(pack_job(opcode, **fields))
-            cycles = engine.execute({"opcode": opcode, **fields}, available=last_word, planes=planes)
-            total = {name: total[name] + getattr(cycles, name) for name in COUNTERS}
-            assert measured == (cycles.retired, total), (opcode, fields)
+        for jobs in sequences:
+            self.retired.clear()
+            told = await self.hand_over([pack_job(opcode, **fields) for opcode, fields in jobs])
+            assert await self.port.wait_idle() == EngineError.NONE
+            assert len(self.retired) == len(jobs)
+            engine.hand_over(len(jobs), told)
+            for (opcode, fields), measured in zip(jobs, self.retired, strict=True):
+                planes = self.planes(opcode, fields)
+                self.model.execute(pack_job(opcode, **fields))
+                cycles = engine.execute({"opcode": opcode, **fields}, planes=planes)
+                total = {name: total[name] + getattr(cycles, name) for name in COUNTERS}
+                assert measured == (cycles.retired, total), (opcode, fields)
 
 
 async def start(dut) -> tuple[Random, Bench]:
@@ -122,4 +129,5 @@ async def random_jobs_alone(dut):
 async def random_jobs_in_sequence(dut):
     rng, bench = await start(dut)
     for _ in range(SEQUENCES):
-        await bench.compare([random_job(rng) for _ in range(rng.randrange(2, 12))])
+        lengths = [rng.randrange(1, 8) for _ in range(rng.randrange(1, 4))]
+        await bench.compare(*([random_job(rng) for _ in range(length)] for length in lengths))

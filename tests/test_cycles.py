@@ -1,16 +1,30 @@
 """The cycle model: against the RTL, and its own short cut."""
 
+from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
-from cimarron.config import MacroConfig, load_config
+from cimarron.config import PRESETS, EngineConfig, MacroConfig, load_config
 from cimarron.engine.drain import Drain
 from cimarron.engine.gather import Gather
+from cimarron.isa import Opcode
+from cimarron_sim.compiler.compile import compile
 from cimarron_sim.compiler.cycles import engine
 from cimarron_sim.compiler.cycles.macro import Macro
+from cimarron_sim.compiler.predict import predict
+from cimarron_sim.frontend import load
 from cimarron_sim.runner.bench import run_bench
+from cimarron_sim.runner.simulation import Simulation
 from cimarron_sim.runner.verilog import write_verilog
 from engine_memory import EngineMemory
+
+ROOT = Path(__file__).parents[1]
+MODELS = ROOT.parent / "shared" / "models"
+NETWORKS = [
+    ROOT / "examples" / "digits" / "digits_conv.onnx",
+    *(MODELS / f"{name}.tflite" for name in ("kws_ref_model", "pretrainedResnet_quant", "ad01_int8")),
+]
 
 #: Tiny engines around macros at other settings of the dial.
 DIALS = {
@@ -38,6 +52,20 @@ def test_jobs_retire_when_predicted(name, tmp_path):
     run_bench(verilog, "engine_memory", "tb_cycles", env={"CIMARRON_CONFIG": config})
 
 
+@pytest.mark.cosim
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_layers_take_the_predicted_cycles_on_the_system(path):
+    if not path.is_file():
+        pytest.skip(f"there is no {path}")
+    config = PRESETS["default"]
+    program = compile(load(path), config)
+    rng = np.random.default_rng(0)
+    inputs = [rng.bytes(program.input.nbytes) for _ in range(2)]
+    expected = predict(program, config.engine)
+    for inference in Simulation(config).run(program, inputs, processes=1).inferences:
+        assert [run.counters.busy for run in inference.layers] == expected
+
+
 def test_latencies_are_those_of_the_hardware():
     assert Gather.latency == engine.GATHER_LATENCY
     assert Drain.latency == engine.DRAIN_LATENCY
@@ -63,7 +91,6 @@ def test_steady_state_is_skipped_exactly(seed):
 
 
 def test_skipped_planes_must_be_given():
-    config = load_config("tiny").engine
-    macro = MacroConfig(rows=16, words=8, plane_skipping=True)
+    config = EngineConfig(macro=MacroConfig(plane_skipping=True))
     with pytest.raises(ValueError, match="give the planes of each operation"):
-        engine.EngineCycles(type(config)(macro=macro)).execute({"opcode": 2})
+        engine.EngineCycles(config).execute({"opcode": Opcode.MAC})

@@ -23,8 +23,8 @@ class Candidate:
     tiling : Tiling
     bound : Bound
     cycles : int
-        From the first descriptor to the last output, of the layer alone. For a macro that skips planes, which makes
-        them depend on the data, the bound's.
+        From the hand-over of its jobs to the last output, of the layer alone. The bound's, for a macro that skips
+        planes, which makes them depend on the data.
     """
 
     tiling: Tiling
@@ -38,9 +38,10 @@ class Candidate:
 
 
 def _cycles(layer: MacLayer, tiling: Tiling, config: EngineConfig) -> int:
-    engine = EngineCycles(config)
     descriptors = jobs(layer, tiling, config, profile=Profile.TFLM, x_address=0, y_address=0, weight_address=0)
-    return [engine.execute(unpack_job(words)).retired for words in descriptors][-1]
+    engine = EngineCycles(config)
+    engine.hand_over(len(descriptors))
+    return sum(engine.execute(unpack_job(words)).busy for words in descriptors)
 
 
 def candidates(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0) -> list[Candidate]:

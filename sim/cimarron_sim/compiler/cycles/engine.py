@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cimarron.config import EngineConfig
-from cimarron.isa import JOB_WORDS, Opcode
+from cimarron.isa import Opcode
 
+from .fetcher import Fetcher
 from .loader import Loader
 from .macro import Macro
+from .port import Port
 from .walk import piece_counts
 
 __all__ = ["DRAIN_LATENCY", "GATHER_LATENCY", "EngineCycles", "JobCycles"]
@@ -28,6 +30,8 @@ class JobCycles:
     ----------
     retired : int
         Clock cycle in which ``retired`` pulses.
+    busy : int
+        Clock cycles that ``BUSY`` counts since the job before retired, or since the hand-over to an idle engine.
     compute, stall_input, stall_weights, stall_output : int
         Clock cycles that the counters of these names count for the job.
     operations : int
@@ -35,11 +39,12 @@ class JobCycles:
     """
 
     retired: int
-    compute: int
-    stall_input: int
-    stall_weights: int
-    stall_output: int
-    operations: int
+    busy: int
+    compute: int = 0
+    stall_input: int = 0
+    stall_weights: int = 0
+    stall_output: int = 0
+    operations: int = 0
 
 
 class EngineCycles:
@@ -55,19 +60,36 @@ class EngineCycles:
 
     def __init__(self, config: EngineConfig):
         self.config = config
-        self._loader = Loader(config)
-        self._fetch = 0  # cycle in which the sequencer takes the first word of the next descriptor at the earliest
-        self._computes_until = -1  # cycle of the last job's last write
+        port = Port()
+        self._fetcher = Fetcher(config, port)
+        self._loader = Loader(config, port)
+        self._free = 0  # cycle from which the sequencer can collect a descriptor
+        self._collected = 0  # cycle in which it has the next one
+        self._written = -1  # cycle of the last job's last write
+        self._since = 0  # cycle from which BUSY counts for the next job
 
-    def execute(self, job: Mapping[str, int], *, available: int = 0, planes: Iterable[int] | None = None) -> JobCycles:
-        """Cycles of the next job.
+    def hand_over(self, jobs: int, cycle: int | None = None) -> None:
+        """Have descriptors fetched.
+
+        Parameters
+        ----------
+        jobs : int
+            Jobs that will be executed next; those handed over before have been.
+        cycle : int, optional
+            When the engine learns of it: the one in which the last job retired, if omitted.
+        """
+        cycle = self._since if cycle is None else cycle
+        self._since = max(self._since, cycle + 1)
+        self._fetcher.start(cycle, jobs)
+        self._collected = self._fetcher.take(self._free)
+
+    def execute(self, job: Mapping[str, int], *, planes: Iterable[int] | None = None) -> JobCycles:
+        """Cycles of the next job that was handed over.
 
         Parameters
         ----------
         job : mapping
             Fields of a valid job, as `cimarron.isa.unpack_job` gives them.
-        available : int
-            Cycle in which the last word of the descriptor is first available in the queue.
         planes : iterable of int, optional
             Cycles that each operation spends in the array, in order: what a macro with ``plane_skipping`` makes of the
             data, which a descriptor does not tell.
@@ -77,35 +99,41 @@ class EngineCycles:
         ValueError
             If the macro skips planes and they are not given.
         """
-        collected = max(self._fetch + JOB_WORDS - 1, available)
-        checked = collected + 2
         if job["opcode"] == Opcode.LOAD:
-            return self._load(job, checked)
-        if planes is None:
-            if self.config.macro.plane_skipping:
-                raise ValueError(
-                    "cycles of a macro with plane_skipping depend on the activations: give the planes of each operation"
-                )
-            return self._mac(job, checked, None)
-        return self._mac(job, checked, iter(planes))
+            return self._load(job)
+        if planes is None and self.config.macro.plane_skipping:
+            raise ValueError(
+                "cycles of a macro with plane_skipping depend on the activations: give the planes of each operation"
+            )
+        return self._mac(job, None if planes is None else iter(planes))
 
-    def _load(self, job: Mapping[str, int], checked: int) -> JobCycles:
-        given = max(checked, self._loader.ready, self._computes_until + 1)
-        self._computes_until = self._loader.load(given, job["length"])
-        self._fetch = given + 1
-        retired = self._computes_until + 1
-        return JobCycles(retired=retired, compute=0, stall_input=0, stall_weights=0, stall_output=0, operations=0)
+    def _give(self, cycle: int) -> None:
+        """The job at hand has been given to whoever executes it, and the next descriptor is collected."""
+        self._free = cycle + 1
+        if self._fetcher.pending:
+            # Before the loader's requests, which get what the fetcher leaves.
+            self._collected = self._fetcher.take(self._free)
 
-    def _mac(self, job: Mapping[str, int], checked: int, planes: Iterator[int] | None) -> JobCycles:
+    def _retire(self, **counts: int) -> JobCycles:
+        since, self._since = self._since, self._written + 1
+        return JobCycles(retired=self._since, busy=self._since - since, **counts)
+
+    def _load(self, job: Mapping[str, int]) -> JobCycles:
+        given = max(self._collected + 2, self._loader.ready, self._written + 1)
+        self._give(given)
+        self._written = self._loader.load(given, job["length"])
+        return self._retire()
+
+    def _mac(self, job: Mapping[str, int], planes: Iterator[int] | None) -> JobCycles:
         config, loader = self.config, self._loader
         macro = Macro(config.macro)
+        checked = self._collected + 2
         given_loader = max(checked, loader.ready)
-        given_compute = max(checked, self._computes_until + 1)
-        self._fetch = max(given_loader, given_compute) + 1
+        given_compute = max(checked, self._written + 1)
+        self._give(max(given_loader, given_compute))
         loader.start(given_loader)
         start = given_compute + 1
         macro.start(start, start + GATHER_LATENCY - 1)
-
         rows, row_tiles = config.macro.rows, job["row_tiles"]
         pixels = job["out_width"] * job["out_height"]
         steps = config.macro.operation_cycles(job["act_bits"])
@@ -140,12 +168,5 @@ class EngineCycles:
             loader.set_done(macro.released)
             loader.bank_done(macro.released)
 
-        self._computes_until = macro.released + DRAIN_LATENCY
-        return JobCycles(
-            retired=self._computes_until + 1,
-            compute=macro.compute,
-            stall_input=macro.stall_input,
-            stall_weights=macro.stall_weights,
-            stall_output=macro.stall_output,
-            operations=macro.operations,
-        )
+        self._written = macro.released + DRAIN_LATENCY
+        return self._retire(**macro.counts)

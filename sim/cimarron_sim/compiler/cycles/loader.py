@@ -1,11 +1,15 @@
-"""When the weight loader asks for what, and when it is there."""
+"""When the loader asks for what, and when it is there."""
+
+from collections import deque
 
 from cimarron.config import EngineConfig
 
-__all__ = ["MEMORY_LATENCY", "Loader"]
+from .port import MEMORY_LATENCY, Port
 
-#: Cycles from a request on the memory port to its answer, in `cimarron.soc.ram.Ram`.
-MEMORY_LATENCY = 1
+__all__ = ["Loader"]
+
+#: Memory beats of a LOAD job that were requested and are not written yet, at most.
+_LANDING = 4
 
 
 class Loader:
@@ -17,6 +21,7 @@ class Loader:
     Parameters
     ----------
     config : EngineConfig
+    port : Port
 
     Attributes
     ----------
@@ -24,28 +29,33 @@ class Loader:
         First cycle in which the next job may start.
     """
 
-    def __init__(self, config: EngineConfig):
+    def __init__(self, config: EngineConfig, port: Port):
         self._config = config
+        self._port = port
         self._next = 0  # cycle of the next request at the earliest
-        self._banks_free = [0, 0]  # cycle from which the banks can be loaded, oldest first
-        self._sets_free = [0] * config.macro.weight_sets
+        self._banks_free = deque([0, 0])  # cycle from which each bank can be loaded, oldest first
+        self._sets_free = deque([0] * config.macro.weight_sets)
         self.ready = 0
 
     def start(self, cycle: int) -> None:
-        """A job is given to the loader in this cycle."""
+        """A MAC job is given to the loader in this cycle."""
         self._next = cycle + 1
 
     def records(self, count: int) -> None:
         """Request the records of a word tile."""
-        self._next = max(self._next, self._banks_free.pop(0)) + count * self._config.param_beats
+        self._request(self._banks_free.popleft(), count * self._config.param_beats)
 
     def rows(self, count: int) -> int:
         """Request the rows of a tile; returns the first cycle in which its weights are ready."""
-        self._next = max(self._next, self._sets_free.pop(0)) + count * self._config.row_beats
+        last = self._request(self._sets_free.popleft(), count * self._config.row_beats)
         # The answer to the last request writes the last row; the feeder counts the tile one cycle later.
-        answered = self._next - 1 + MEMORY_LATENCY
-        self.ready = answered + 1
-        return answered + 1
+        self.ready = last + MEMORY_LATENCY + 1
+        return self.ready
+
+    def _request(self, free: int, count: int) -> int:
+        last = self._port.request(max(self._next, free), count)
+        self._next = last + 1
+        return last
 
     def bank_done(self, cycle: int) -> None:
         """The drain has used the oldest records for the last time."""
@@ -58,9 +68,17 @@ class Loader:
     def load(self, cycle: int, length: int) -> int:
         """A LOAD job is given to the loader in this cycle; returns that of its last write.
 
-        A beat is requested per cycle; from the cycle after the first answer on, ``act_port_bytes`` are written in each.
+        An answer enters a queue and comes out one cycle later, to be written at ``act_port_bytes`` per cycle.
         """
-        writes = -(-length // self._config.act_port_bytes)
-        done = cycle + 1 + MEMORY_LATENCY + writes
-        self.ready = done + 1
-        return done
+        config = self._config
+        pieces = config.port_bytes // config.act_port_bytes
+        writes = -(-length // config.act_port_bytes)
+        requested, written = cycle, cycle
+        leaves = deque([cycle] * _LANDING)  # last write of the beats before
+        while writes:
+            requested = self._port.request(max(requested, leaves.popleft()) + 1)
+            written = max(requested + MEMORY_LATENCY, written) + min(pieces, writes)
+            writes -= min(pieces, writes)
+            leaves.append(written)
+        self.ready = written + 1
+        return written

@@ -27,10 +27,9 @@ class Macro:
     ----------
     released : int
         Of the last operation.
-    compute, stall_input, stall_weights, stall_output : int
-        What the engine's counters of these names count, since the object was made.
-    operations : int
-        Operations so far.
+    counts : dict of str to int
+        What the engine's counters ``compute``, ``stall_input``, ``stall_weights``, ``stall_output`` and ``operations``
+        count, since the object was made.
     """
 
     def __init__(self, config: MacroConfig):
@@ -38,7 +37,7 @@ class Macro:
         # Operations whose planes may still be in the trees.
         self._summed: deque[tuple[int, int]] = deque(maxlen=self._depth + 1)
         self._left = self._free = self._captured = self.released = 0
-        self.compute = self.stall_input = self.stall_weights = self.stall_output = self.operations = 0
+        self.counts: dict[str, int] = dict.fromkeys(("compute", "stall_input", "stall_weights", "stall_output", "operations"), 0)
 
     def start(self, cycle: int, gathers: int) -> None:
         """A job starts, with everything empty.
@@ -75,11 +74,11 @@ class Macro:
         free = max(left + planes, self._entered(summed, planes))
         captured = max(summed + planes, self.released)
 
-        self.stall_weights += on_weights
-        self.stall_input += waits - on_weights
-        self.stall_output += free - left - planes
-        self.compute += planes
-        self.operations += 1
+        self.counts["compute"] += planes
+        self.counts["stall_input"] += waits - on_weights
+        self.counts["stall_weights"] += on_weights
+        self.counts["stall_output"] += free - left - planes
+        self.counts["operations"] += 1
         self._summed.append((summed, planes))
         self._left, self._free, self._captured, self.released = left, free, captured, captured + beats
 
@@ -101,7 +100,7 @@ class Macro:
         number of cycles later than one operation ago, they stay so: the rest is a multiplication.
         """
         for done in range(1, count + 1):
-            before, counted = self._events(), self._counts()
+            before, counted = self._events(), dict(self.counts)
             self.operate(pieces=pieces, ready=0, planes=planes, beats=beats)
             after = self._events()
             step = after[0] - before[0]
@@ -113,15 +112,12 @@ class Macro:
     def _events(self) -> tuple[int, ...]:
         return (self._left, self._free, self._captured, self.released, *(cycle for cycle, _ in self._summed))
 
-    def _counts(self) -> tuple[int, ...]:
-        return (self.compute, self.stall_input, self.stall_weights, self.stall_output, self.operations)
-
-    def _skip(self, count: int, step: int, counted: tuple[int, ...]) -> None:
+    def _skip(self, count: int, step: int, counted: dict[str, int]) -> None:
+        """``count`` operations more, each as the last one: ``step`` cycles later; ``counted`` before it."""
         later = count * step
         self._left += later
         self._free += later
         self._captured += later
         self.released += later
         self._summed = deque(((cycle + later, planes) for cycle, planes in self._summed), maxlen=self._summed.maxlen)
-        counts = (now + count * (now - then) for now, then in zip(self._counts(), counted, strict=True))
-        self.compute, self.stall_input, self.stall_weights, self.stall_output, self.operations = counts
+        self.counts = {name: now + count * (now - counted[name]) for name, now in self.counts.items()}

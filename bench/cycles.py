@@ -1,0 +1,88 @@
+"""Predicted and measured cycles of every layer of the digits and the MLPerf Tiny networks, on the whole system.
+
+Measured is what the engine's counter ``BUSY`` says, on the RTL, firmware included; layers of the CPU leave it alone.
+Run as ``python bench/cycles.py [CONFIG]``; prints a table per network and writes ``build/bench/cycles.json``. The exit
+code is 1 if a prediction is not exact.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cimarron.config import SocConfig, load_config
+from cimarron_sim.compiler.compile import compile
+from cimarron_sim.compiler.predict import predict
+from cimarron_sim.frontend import load
+from cimarron_sim.runner.simulation import Simulation
+
+OUTPUT = Path("build/bench")
+ROOT = Path(__file__).parents[1]
+MODELS = ROOT.parent / "shared" / "models"
+
+NETWORKS = {
+    "digits": ROOT / "examples" / "digits" / "digits.onnx",
+    "digits_conv": ROOT / "examples" / "digits" / "digits_conv.onnx",
+    "KWS": MODELS / "kws_ref_model.tflite",
+    "IC": MODELS / "pretrainedResnet_quant.tflite",
+    "AD": MODELS / "ad01_int8.tflite",
+}
+
+
+def compare(path: Path, config: SocConfig, simulation: Simulation) -> dict[str, Any]:
+    """One inference of a network, of random input.
+
+    Parameters
+    ----------
+    path : Path
+        The model.
+    config : SocConfig
+    simulation : Simulation
+        Of that configuration.
+    """
+    program = compile(load(path), config)
+    begin = time.perf_counter()
+    predicted = predict(program, config.engine)
+    seconds = time.perf_counter() - begin
+    data = np.random.default_rng(0).bytes(program.input.nbytes)
+    (inference,) = simulation.run(program, [data], processes=1).inferences
+    return {
+        "network": path.stem,
+        "prediction_seconds": round(seconds, 4),
+        "layers": [
+            {
+                "layer": run.name,
+                "op": layer.op,
+                "predicted": cycles,
+                "measured": run.counters.busy,
+                "difference": run.counters.busy - cycles,
+                "bound": layer.bound.cycles,
+            }
+            for run, layer, cycles in zip(inference.layers, program.layers, predicted, strict=True)
+        ],
+    }
+
+
+def main() -> None:
+    """Compare all networks that are there."""
+    config = load_config(sys.argv[1] if len(sys.argv) > 1 else "default")
+    simulation = Simulation(config)
+    records = {name: compare(path, config, simulation) for name, path in NETWORKS.items() if path.is_file()}
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "cycles.json").write_text(json.dumps(records, indent=2) + "\n")
+    for name, record in records.items():
+        layers = [layer for layer in record["layers"] if layer["bound"]]
+        print(f"{name}: {len(layers)} layers on the engine, predicted in {1e3 * record['prediction_seconds']:.1f} ms")
+        for layer in layers:
+            print(
+                f"  {layer['layer'][:30]:30}  predicted {layer['predicted']:8,}  measured {layer['measured']:8,}"
+                f"  difference {layer['difference']}"
+            )
+    if any(layer["difference"] for record in records.values() for layer in record["layers"]):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
