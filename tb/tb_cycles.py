@@ -14,6 +14,7 @@ from tblib.engine import EnginePort
 from tblib.engine_model import EngineModel
 from tblib.jobs import random_mac
 from tblib.macro import occupied_cycles
+from tblib.vector_jobs import random_vector
 
 SOC = load_config(os.environ.get("CIMARRON_CONFIG", "tiny"))
 CONFIG = SOC.engine
@@ -36,6 +37,9 @@ def random_job(rng: Random) -> tuple[Opcode, dict[str, int]]:
     if rng.random() < 0.2:
         length = rng.choice((1, CONFIG.port_bytes, rng.randrange(1, CONFIG.act_buffer_bytes // 4)))
         return Opcode.LOAD, {"source": RAM_BASE, "destination": 0, "length": length}
+    if rng.random() < 0.3:
+        fields, _ = random_vector(rng, CONFIG)
+        return Opcode.VECTOR, {**fields, "table_addr": RAM_BASE}
     fields, _ = random_mac(rng, CONFIG, limit=rng.choice((3, 6, 12)))
     return Opcode.MAC, {**fields, "weight_addr": RAM_BASE}
 
@@ -77,7 +81,7 @@ class Bench:
 
     def planes(self, opcode: Opcode, fields: dict[str, int]) -> list[int] | None:
         """Cycles of each operation in a macro that skips planes."""
-        if opcode == Opcode.LOAD or not CONFIG.macro.plane_skipping:
+        if opcode != Opcode.MAC or not CONFIG.macro.plane_skipping:
             return None
         bits, signed = fields["act_bits"], bool(fields["act_signed"])
         return [occupied_cycles(CONFIG.macro, x, bits, signed) for x in self.model.vectors(fields)]

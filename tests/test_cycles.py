@@ -8,10 +8,12 @@ import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, load_config
 from cimarron.engine.drain import Drain
 from cimarron.engine.gather import Gather
+from cimarron.engine.vector import Vector
 from cimarron.isa import Opcode
 from cimarron_sim.compiler.compile import compile
 from cimarron_sim.compiler.cycles import engine
 from cimarron_sim.compiler.cycles.macro import Macro
+from cimarron_sim.compiler.cycles.vector import VECTOR_LATENCY
 from cimarron_sim.compiler.predict import predict
 from cimarron_sim.frontend import load
 from cimarron_sim.runner.bench import run_bench
@@ -69,6 +71,7 @@ def test_layers_take_the_predicted_cycles_on_the_system(path):
 def test_latencies_are_those_of_the_hardware():
     assert Gather.latency == engine.GATHER_LATENCY
     assert Drain.latency == engine.DRAIN_LATENCY
+    assert Vector.latency == VECTOR_LATENCY
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -11,6 +11,7 @@ from .fetcher import Fetcher
 from .loader import Loader
 from .macro import Macro
 from .port import Port
+from .vector import vector_cycles
 from .walk import piece_counts
 
 __all__ = ["DRAIN_LATENCY", "GATHER_LATENCY", "EngineCycles", "JobCycles"]
@@ -35,7 +36,7 @@ class JobCycles:
     compute, stall_input, stall_weights, stall_output : int
         Clock cycles that the counters of these names count for the job.
     operations : int
-        Macro operations.
+        Macro operations, or reads of a VECTOR job.
     """
 
     retired: int
@@ -66,6 +67,7 @@ class EngineCycles:
         self._free = 0  # cycle from which the sequencer can collect a descriptor
         self._collected = 0  # cycle in which it has the next one
         self._written = -1  # cycle of the last job's last write
+        self._tables_free = 0  # cycle from which tables can be loaded
         self._since = 0  # cycle from which BUSY counts for the next job
 
     def hand_over(self, jobs: int, cycle: int | None = None) -> None:
@@ -101,6 +103,8 @@ class EngineCycles:
         """
         if job["opcode"] == Opcode.LOAD:
             return self._load(job)
+        if job["opcode"] == Opcode.VECTOR:
+            return self._vector(job)
         if planes is None and self.config.macro.plane_skipping:
             raise ValueError(
                 "cycles of a macro with plane_skipping depend on the activations: give the planes of each operation"
@@ -123,6 +127,17 @@ class EngineCycles:
         self._give(given)
         self._written = self._loader.load(given, job["length"])
         return self._retire()
+
+    def _vector(self, job: Mapping[str, int]) -> JobCycles:
+        checked = self._collected + 2
+        given_loader = max(checked, self._loader.ready, self._tables_free)
+        given_compute = max(checked, self._written + 1)
+        self._give(max(given_loader, given_compute))
+        tables = self._loader.tables(given_loader, 1 + job["binary"])
+        last, reads = vector_cycles(job, self.config, given_compute + 1, tables)
+        self._written = last + DRAIN_LATENCY
+        self._tables_free = self._written + 1
+        return self._retire(operations=reads)
 
     def _mac(self, job: Mapping[str, int], planes: Iterator[int] | None) -> JobCycles:
         config, loader = self.config, self._loader

@@ -3,6 +3,7 @@
 from collections import deque
 
 from cimarron.config import EngineConfig
+from cimarron.isa import TABLE_WORDS
 
 from .port import MEMORY_LATENCY, Port
 
@@ -82,3 +83,17 @@ class Loader:
             leaves.append(written)
         self.ready = written + 1
         return written
+
+    def tables(self, cycle: int, count: int) -> int:
+        """A VECTOR job with so many tables is given to the loader in this cycle; returns the first one with them ready.
+
+        An answer waits until the beat before it has been written, a word per cycle; then the next one is requested.
+        """
+        words = self._config.port_bytes // 4
+        waits_from, written = cycle + 1, cycle
+        for _ in range(count * TABLE_WORDS // words):
+            requested = self._port.request(waits_from)
+            moved = max(requested + MEMORY_LATENCY + 1, written)
+            waits_from, written = moved + 1, moved + words
+            self.ready = requested + MEMORY_LATENCY + 1
+        return written + 1

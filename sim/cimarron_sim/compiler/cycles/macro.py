@@ -6,6 +6,8 @@ from cimarron.config import MacroConfig
 
 __all__ = ["Macro"]
 
+_COUNTERS = ("compute", "stall_input", "stall_weights", "stall_output", "operations")
+
 
 class Macro:
     """The pipeline that vectors go through, from the gather's vector register to the drain's selection of beats.
@@ -37,7 +39,9 @@ class Macro:
         # Operations whose planes may still be in the trees.
         self._summed: deque[tuple[int, int]] = deque(maxlen=self._depth + 1)
         self._left = self._free = self._captured = self.released = 0
-        self.counts: dict[str, int] = dict.fromkeys(("compute", "stall_input", "stall_weights", "stall_output", "operations"), 0)
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("compute", "stall_input", "stall_weights", "stall_output", "operations"), 0
+        )
 
     def start(self, cycle: int, gathers: int) -> None:
         """A job starts, with everything empty.
