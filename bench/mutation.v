@@ -15,6 +15,8 @@ module mutation;
   integer burst_results = 0, next = 0;
   // Stalls come in kinds, for some cycles each: hardly any, some, many, and long ones.
   integer kind = 0, rest = 0;
+  // Cycles for which something was left to answer and nothing was taken: an answer must not wait for that.
+  integer taken = 0, held = 0;
   reg moved;
 
   wire [ITEM_BITS + 8 + 1:0] current = items[item < ITEMS ? item : 0];
@@ -72,6 +74,9 @@ module mutation;
         if (burst_results == BURST_LENGTH) burst_end = cycle;
       end
     end
+    held = take || taken == result ? 0 : held + 1;
+    if (held > 8 && !o_valid) fault("result waits to be taken");
+    if (i_valid && i_ready) taken = taken + 1;
     moved = i_valid && i_ready || w_valid && w_ready;
     next = item + moved;
     if (moved) begin
@@ -86,7 +91,7 @@ module mutation;
     else offer <= $random(seed) % 4 != 0;
     if (rest == 0) begin
       kind = $unsigned($random(seed)) % 4;
-      rest = kind == 3 ? 3 + $unsigned($random(seed)) % 9 : 40;
+      rest = kind == 3 ? 6 + $unsigned($random(seed)) % 9 : 40;
     end else rest = rest - 1;
     take <= next >= BURST && next <= BURST + BURST_LENGTH ||
         (kind == 0 ? $random(seed) % 16 != 0 : kind == 1 ? $random(seed) % 3 != 0 : kind == 2 && $random(seed) % 4 == 0);
