@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 MODELS = ROOT.parent / "shared" / "models"
 
 #: File, folder of recorded inputs, and the fewest cycles per inference in closed-division results of MLPerf Tiny v1.0:
-#: Syntiant NDP120 (keyword spotting), GreenWaves GAP9 (the others).
+#: Syntiant NDP120 (keyword spotting, visual wake words), GreenWaves GAP9 (the others).
 NETWORKS = {
     "KWS": ("kws_ref_model.tflite", "kws", 134_000),
     "IC": ("pretrainedResnet_quant.tflite", "ic", 228_000),
