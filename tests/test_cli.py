@@ -115,7 +115,7 @@ def test_check_names_what_is_unsupported(tmp_path):
 def test_compile_writes_a_program(model, tmp_path):
     code, stdout, _ = call("compile", model, "--config", "tiny", "-o", tmp_path / "program")
     assert code == 0
-    assert "2 layers" in stdout
+    assert re.search(r"2 layers, [\d,]+ cycles on the engine", stdout)
     manifest = json.loads((tmp_path / "program" / "program.json").read_text())
     assert [layer["op"] for layer in manifest["layers"]] == ["load", "fully_connected"]
 

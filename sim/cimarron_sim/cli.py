@@ -21,6 +21,7 @@ from .compiler.compile import compile
 from .compiler.errors import CompileError
 from .compiler.explain import Alternative, explain
 from .compiler.image import ProgramError
+from .compiler.predict import predict
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
@@ -208,8 +209,11 @@ def compile_command(model: Path, config: SocConfig, output: Path) -> None:
     check_place(output)
     program = compile(graph, config)
     program.save(output)
-    bound = sum(layer.bound.cycles for layer in program.layers)
-    click.echo(f"{output}: {len(program.image)} bytes, {len(program.layers)} layers, at least {bound:,} cycles")
+    if config.engine.macro.plane_skipping:
+        cycles = f"at least {sum(layer.bound.cycles for layer in program.layers):,} cycles"
+    else:
+        cycles = f"{sum(predict(program, config.engine)):,} cycles on the engine"
+    click.echo(f"{output}: {len(program.image)} bytes, {len(program.layers)} layers, {cycles}")
 
 
 @main.command("run")
