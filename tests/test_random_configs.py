@@ -30,7 +30,7 @@ def test_every_setting_of_the_dial_comes_before_one_comes_again(cells):
 
 
 def test_every_parameter_is_drawn():
-    configs = random_configs(1, 200)
+    configs = random_configs(1, 300)
     drawn = {field.name: {getattr(config, field.name) for config in configs} for field in fields(MacroConfig)}
     assert {name for name, values in drawn.items() if len(values) < 2} == set()
     assert drawn["cell_bits"] == {1, 2, 4}

@@ -116,6 +116,8 @@ class MacroCollector:
             "row": self.config.rows,
             "width": len(self.config.weight_widths),
         }
+        if "beat" in fields:
+            limits["beat"] = self.config.write_beats
         exists = all(fields[name] < limit for name, limit in limits.items())
         self._request("write", "write" if exists else "no such write", computing)
 

@@ -3,7 +3,7 @@
 from itertools import product
 from random import Random
 
-from cimarron.config import ADDERS, TARGETS, MacroConfig
+from cimarron.config import ADDERS, STORAGE_TARGETS, TARGETS, MacroConfig
 
 __all__ = ["DIALS", "random_configs"]
 
@@ -47,19 +47,28 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
     cell_bits = rng.choice((1, 2, 4))
     max_weight_bits = rng.choice([bits for bits in (1, 2, 4, 8, 16) if bits >= cell_bits])
     row_groups = rng.choice((2, 3, 4, 5, 8)) if takes_turns else 1
-    pipeline = rng.choice((1, 1, 1, 2, 2, 3, 4)) if pipelined else 0
+    pipeline = rng.choice((1, 1, 2, 3, 4, 4)) if pipelined else 0
     fewest = max(2 ** (pipeline + 1) if pipeline else 1, 2 if row_groups == 1 else 1)
     group_rows = fewest + rng.choice((0, 0, 1, 2, 3, 5, 9))
     bitwise = rng.random() < 0.3
+    words = max_weight_bits // cell_bits * rng.choice((1, 1, 2, 3))
+    weight_sets, target = rng.choice((1, 2, 2, 2, 3, 4)), rng.choice(TARGETS)
+    deep = row_groups * weight_sets >= 4
+    storages = [name for name, targets in STORAGE_TARGETS.items() if target in targets]
+    storages = [name for name in storages if deep or name not in ("lut_ram", "block_ram")]
+    # A whole row, or any number of columns that divides it.
+    beats = [0, 0, *(cell_bits * columns for columns in range(1, words) if words % columns == 0)]
     return MacroConfig(
+        write_bits=rng.choice(beats),
+        storage=rng.choice(storages),
         bitwise=bitwise,
         best_match=bitwise and rng.random() < 0.5,
         carryless=rng.random() < 0.2,
         transposed=rng.random() < 0.2,
         rows=group_rows * row_groups,
-        words=max_weight_bits // cell_bits * rng.choice((1, 1, 2, 3)),
+        words=words,
         cell_bits=cell_bits,
-        weight_sets=rng.choice((1, 2, 2, 2, 3, 4)),
+        weight_sets=weight_sets,
         max_weight_bits=max_weight_bits,
         max_act_bits=rng.choice([bits for bits in range(1, 17) if bits > planes // 2]),
         planes_per_cycle=planes,
@@ -67,5 +76,5 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
         plane_skipping=skipping,
         pipeline=pipeline,
         adder=rng.choice(("auto", *ADDERS)),
-        target=rng.choice(TARGETS),
+        target=target,
     )
