@@ -278,7 +278,7 @@ VECTOR = {
 TABLES = struct.pack("<512i", *(3 * i for i in range(256)), *(-i for i in range(256)))
 
 
-def run_vector(activations: bytes, second: bytes = b"", **changes: int) -> bytes:
+def run_vector(activations: bytes, second: bytes = b"", /, **changes: int) -> bytes:
     model = EngineModel(CONFIG, TABLES, BASE)
     model.activations[: len(activations)] = activations
     model.activations[32 : 32 + len(second)] = second
