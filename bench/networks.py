@@ -2,8 +2,8 @@
 
 The TFLite files run on the RTL of the default configuration, firmware included, and every layer is compared with the
 reference. Three files are the public ones. That of visual wake words is made on the fly: the benchmark's layers with
-weights of our own, which cost as many cycles as any others. Run as ``python bench/networks.py [CONFIG [NETWORK ...]]``;
-prints a table and writes ``build/bench/networks.json``.
+weights of our own, a sixteenth of whose channels are dead (of the public model's, a third). Run as
+``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes ``build/bench/networks.json``.
 """
 
 import json
