@@ -54,7 +54,7 @@ def test_a_good_macro_passes_in_the_declared_cycles(config):
     simulate(dut, testbench)
 
 
-def stuck(m: Module, node, places: list[tuple[Signal, int, bool]], select: Signal, name: str):
+def stuck(m: Module, node, places: list[tuple[str, int, bool]], select: Signal, name: str):
     """A node of which each bit can be stuck at either value; fault n is place n - 1."""
     faults = []
     for bit in range(len(node)):

@@ -63,7 +63,7 @@ def requantise_channels(
     else:
         pairs = zip(scaling["multiplier"].tolist(), scaling["shift"].tolist(), strict=True)
         steps = np.stack([requantise(row, *pair) for row, pair in zip(sums, pairs, strict=True)])
-    return np.clip(steps + zero_point, *clamps).astype(np.int64)
+    return np.clip(steps + zero_point, clamps[0], clamps[1]).astype(np.int64)
 
 
 def exponential(a: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ class _Pruner:
         for channel, value in absent.items():
             sums = _wrap(sums + (value - x.zero_point) * weights[:, :, channel].sum(axis=1))
         kept_inputs = self._kept(x.name)
-        is_dead = ~weights[:, :, kept_inputs].any(axis=(1, 2))
+        is_dead = np.logical_not(np.any(weights[:, :, kept_inputs], axis=(1, 2), keepdims=True))[:, 0, 0]
         constants = self._constants(node, sums) if is_dead.any() else sums
         gone = {
             int(channel): int(constants[channel])
