@@ -53,8 +53,16 @@ static uint32_t fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
     volatile uint32_t *target = device((RAM_BASE | UNCACHED) + PROGRAM_OFFSET + offset);
     uint32_t problem = wait_until(is_idle);
     if (problem == STATUS_OK) {
-        for (uint32_t i = 0; i < (bytes + 3) / 4; i++) {
-            target[i] = source[i];
+        uint32_t words = (bytes + 3) / 4;
+        for (; words >= 4; words -= 4, source += 4, target += 4) {
+            uint32_t a = source[0], b = source[1], c = source[2], d = source[3];
+            target[0] = a;
+            target[1] = b;
+            target[2] = c;
+            target[3] = d;
+        }
+        while (words--) {
+            *target++ = *source++;
         }
     }
     return problem;
