@@ -73,7 +73,7 @@ def _narrow(tensor: Tensor, kept: np.ndarray, axis: int) -> Tensor:
 
 
 def _wrap(values: np.ndarray) -> np.ndarray:
-    return (values & 0xFFFF_FFFF).astype(np.uint32).view(np.int32).astype(np.int64)
+    return values.astype(np.int32).astype(np.int64)
 
 
 class _Pruner:
@@ -121,14 +121,16 @@ class _Pruner:
         data = self.graph.tensors[node.inputs[2]].data if len(node.inputs) > 2 else None
         return np.zeros(outputs, np.int64) if data is None else data.astype(np.int64)
 
-    def _constants(self, node: Node, sums: np.ndarray) -> np.ndarray:
-        """What a layer writes where its sums, bias included, are these; shape (outputs,)."""
+    def _constants(self, node: Node, outputs: np.ndarray, sums: np.ndarray) -> list[tuple[int, int]]:
+        """Some outputs of a layer, and what it writes there if these are their sums, bias included."""
+        count = self.graph.tensors[node.inputs[1]].shape[0]
         scaling = {
-            name: np.broadcast_to(node.attributes[name], len(sums)) for name in _SCALING if name in node.attributes
+            name: np.broadcast_to(node.attributes[name], count)[outputs] for name in _SCALING if name in node.attributes
         }
         clamps = int(node.attributes["clamp_min"]), int(node.attributes["clamp_max"])
         zero_point = self.graph.tensors[node.outputs[0]].zero_point
-        return requantise_channels(scaling, _wrap(sums)[:, np.newaxis], zero_point, clamps)[:, 0]
+        values = requantise_channels(scaling, _wrap(sums)[:, np.newaxis], zero_point, clamps)[:, 0]
+        return list(zip(outputs.tolist(), values.tolist(), strict=True))
 
     def _dense(self, node: Node) -> Node:
         x, y = self.graph.tensors[node.inputs[0]], node.outputs[0]
@@ -137,14 +139,10 @@ class _Pruner:
         for channel, value in absent.items():
             sums = _wrap(sums + (value - x.zero_point) * weights[:, :, channel].sum(axis=1))
         kept_inputs = self._kept(x.name)
-        is_dead = np.logical_not(np.any(weights[:, :, kept_inputs], axis=(1, 2), keepdims=True))[:, 0, 0]
-        constants = self._constants(node, sums) if is_dead.any() else sums
-        gone = {
-            int(channel): int(constants[channel])
-            for channel in np.flatnonzero(is_dead)
-            if self._can_do_without(y, int(channel), int(constants[channel]))
-        }
-        alive = len(is_dead) - len(gone)
+        dead = np.flatnonzero(np.abs(weights[:, :, kept_inputs]).sum(axis=(1, 2)) == 0)
+        constants = self._constants(node, dead, sums[dead]) if dead.size else []
+        gone = {channel: value for channel, value in constants if self._can_do_without(y, channel, value)}
+        alive = len(weights) - len(gone)
         extra = -(-max(alive, 1) // self.multiple) * self.multiple - alive
         self._leave_out(y, dict(list(gone.items())[extra:]))
         if absent:
@@ -182,10 +180,10 @@ class _Pruner:
         """Channels that a node which keeps channels apart makes of a constant one; none if they are not constant."""
         x, y = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.outputs[0]]
         if node.op == "depthwise_conv2d" and self._is_plain(node) and self._meets_padding(node, value):
-            sums = self._bias(node) + (value - x.zero_point) * self._weights(node).sum(axis=(1, 2))
-            constants = self._constants(node, sums)
             multiplier = y.shape[-1] // x.shape[-1]
-            return [(index, int(constants[index])) for index in range(channel * multiplier, (channel + 1) * multiplier)]
+            outputs = np.arange(channel * multiplier, (channel + 1) * multiplier)
+            sums = self._bias(node)[outputs] + (value - x.zero_point) * self._weights(node)[outputs].sum(axis=(1, 2))
+            return self._constants(node, outputs, sums)
         if node.op == "average_pool" and self.graph.profile is Profile.TFLM:
             clamps = int(node.attributes["clamp_min"]), int(node.attributes["clamp_max"])
             return [(channel, min(max(value, clamps[0]), clamps[1]))]
