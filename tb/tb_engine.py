@@ -18,7 +18,8 @@ from cimarron.isa import (
     pack_job,
 )
 from cocotb.triggers import FallingEdge
-from tblib.engine import EnginePort, start
+from tblib.activations import expect_model, fill
+from tblib.engine import start
 from tblib.engine_model import EngineModel, JobError
 from tblib.jobs import job_words, random_mac
 
@@ -67,13 +68,6 @@ async def inputs_are_loaded(dut):
         assert await port.read_act(0, 512) == expected
 
 
-async def fill(port: EnginePort, model: EngineModel, rng: Random) -> None:
-    """Random activations, in the buffer and in the model."""
-    data = rng.randbytes(len(model.activations))
-    model.activations[:] = data
-    await port.write_act(0, data)
-
-
 def random_program(rng: Random, jobs: int) -> tuple[bytearray, list[list[int]]]:
     """Memory with the weight streams of random jobs, and their descriptors."""
     content, words = bytearray(), []
@@ -95,11 +89,8 @@ async def run_jobs(dut, jobs: int, *, traffic: bool, **pressure: float) -> None:
         model.execute(job)
         while traffic and rng.random() < 0.8:
             await port.bus(ACT_WINDOW + 4 * rng.randrange(CONFIG.act_buffer_bytes // 4))
-    assert await port.wait_idle() == EngineError.NONE
-    assert await port.read(Register.RETIRED) == jobs
-    got = await port.read_act(0, CONFIG.act_buffer_bytes)
-    wrong = [index for index, (a, b) in enumerate(zip(got, model.activations, strict=True)) if a != b]
-    assert not wrong, f"{len(wrong)} bytes differ, first at {wrong[0]:#x}"
+    assert model.retired == jobs
+    await expect_model(port, model)
 
 
 @cocotb.test()

@@ -8,7 +8,8 @@ import cocotb
 from cimarron.config import load_config
 from cimarron.isa import JOB_BYTES, JOB_WORDS, RAM_BASE, EngineError, Instruction, Opcode, Register, pack_job
 from cocotb.triggers import ClockCycles, FallingEdge
-from tblib.engine import EnginePort, start
+from tblib.activations import expect_model
+from tblib.engine import start
 from tblib.engine_model import EngineModel, JobError
 from tblib.jobs import job_words, random_mac
 
@@ -47,15 +48,6 @@ class Image:
             return pack_job(Opcode.LOAD, source=source, destination=destination, length=length)
         fields, stream = random_mac(self.rng, CONFIG, limit=4)
         return job_words({**fields, "weight_addr": self.place(stream)})
-
-
-async def expect_model(port: EnginePort, model: EngineModel) -> None:
-    """The engine has done what the model did, and nothing else."""
-    assert await port.wait_idle() == EngineError.NONE
-    assert await port.read(Register.RETIRED) == model.retired
-    got = await port.read_act(0, CONFIG.act_buffer_bytes)
-    wrong = [index for index, (a, b) in enumerate(zip(got, model.activations, strict=True)) if a != b]
-    assert not wrong, f"{len(wrong)} bytes differ, first at {wrong[0]:#x}"
 
 
 async def run_jobs(dut, counts: list[int], *, pushed: float = 0.0, **pressure: float) -> None:

@@ -9,19 +9,13 @@ from cimarron.engine.drain import Drain
 from cimarron.engine.vector import Vector
 from cimarron.isa import ACT_WINDOW, RAM_BASE, EngineError, Opcode, OutFormat, Profile, Register, pack_job
 from cocotb.triggers import FallingEdge
-from tblib.engine import EnginePort, start
+from tblib.activations import expect_model, fill
+from tblib.engine import start
 from tblib.engine_model import EngineModel, JobError
 from tblib.jobs import job_words, random_mac
 from tblib.vector_jobs import random_vector
 
 CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
-
-
-async def fill(port: EnginePort, model: EngineModel, rng: Random) -> None:
-    """Random activations, in the buffer and in the model."""
-    data = rng.randbytes(len(model.activations))
-    model.activations[:] = data
-    await port.write_act(0, data)
 
 
 def random_program(rng: Random, jobs: int, macs: float) -> tuple[bytearray, list[list[int]]]:
@@ -51,11 +45,8 @@ async def run_jobs(dut, jobs: int, *, macs: float = 0.0, traffic: bool = False, 
             at = ACT_WINDOW + 4 * rng.randrange(CONFIG.act_buffer_bytes // 4)
             # A write of no byte takes the write port all the same.
             await port.bus(at, rng.choice((None, 0)), sel=0)
-    assert await port.wait_idle() == EngineError.NONE
-    assert await port.read(Register.RETIRED) == jobs
-    got = await port.read_act(0, CONFIG.act_buffer_bytes)
-    wrong = [index for index, (a, b) in enumerate(zip(got, model.activations, strict=True)) if a != b]
-    assert not wrong, f"{len(wrong)} bytes differ, first at {wrong[0]:#x}"
+    assert model.retired == jobs
+    await expect_model(port, model)
 
 
 @cocotb.test()
