@@ -57,9 +57,6 @@ def compute(kind: Step, words: Sequence[int], activations: bytearray, memory: by
         return np.frombuffer(bytes(activations), dtype, count, address)
 
     match kind:
-        case Step.LOOKUP:
-            x, y, count, table = words
-            result = np.frombuffer(memory, np.uint8, 256, table)[tensor(x, count)]
         case Step.COMBINE:
             a, b, y, count, table = words
             pairs = np.frombuffer(memory, np.uint8, 65536, table).reshape(256, 256)
@@ -82,27 +79,6 @@ def compute(kind: Step, words: Sequence[int], activations: bytearray, memory: by
             values = tensor(x, int(np.prod(window[:4])))
             real = np.frombuffer(memory, "<f4", 256, table)[values]
             result = _ladder(memory, ladder, _ordered(_window_sums(real, window)))
-        case Step.LARGEST:
-            x, y, *window, above, left, invert, table = words
-            images, height, width, channels, kernel_h, kernel_w, stride_h, stride_w, out_h, out_w = window
-            values = tensor(x, images * height * width * channels).reshape(images, height, width, channels) ^ invert
-            padded = np.zeros((images, height + above + kernel_h, width + left + kernel_w, channels), np.uint8)
-            padded[:, above : above + height, left : left + width] = values
-            most = np.zeros((images, out_h, out_w, channels), np.uint8)
-            for h in range(out_h):
-                for w in range(out_w):
-                    under = padded[:, h * stride_h :, w * stride_w :][:, :kernel_h, :kernel_w]
-                    most[:, h, w] = under.max(axis=(1, 2))
-            result = np.frombuffer(memory, np.uint8, 256, table)[most.ravel()]
-        case Step.FILL:
-            y, count, value = words
-            result = np.full(count, value)
-        case Step.COPY:
-            x, y, first_x, first_y, count, runs, step_x, step_y = words
-            for run in range(runs):
-                target = y + first_y + run * step_y
-                activations[target : target + count] = tensor(x + first_x + run * step_x, count).tobytes()
-            return
         case _:
             raise ValueError(f"the CPU has no step {kind!r}")
     content = (result.astype(np.int64) & 0xFF).astype(np.uint8).tobytes()

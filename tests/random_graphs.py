@@ -48,8 +48,6 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
                 address, target, count = words
                 assert address + count <= len(engine.activations) < ACT_WINDOW
                 memory[target : target + count] = engine.activations[address : address + count]
-            case Step.WAIT:
-                pass
             case Step.END:
                 break
             case kind:

@@ -305,7 +305,7 @@ PARAM_BYTES = 16
 TABLE_WORDS = 256
 
 PROGRAM_MAGIC = 0x504D4943  # "CIMP"
-PROGRAM_VERSION = 2
+PROGRAM_VERSION = 3
 
 #: Words of the program image's header, in order. Offsets count bytes from the start of the image, in little-endian
 #: memory; memory addresses in jobs are absolute.
@@ -329,8 +329,7 @@ PROGRAM_HEADER = (
 )
 
 
-#: Operands that tell the windows of a pool. Those of `Step.MEAN` lie inside the image; those of `Step.LARGEST` begin
-#: some rows above it and columns left of it, and count what lies inside.
+#: Operands that tell the windows of a pool, which lie inside the image.
 WINDOW_WORDS = (
     "images", "height", "width", "channels", "kernel_h", "kernel_w", "stride_h", "stride_w", "out_height", "out_width",
 )  # fmt: skip
@@ -342,7 +341,7 @@ SOFTMAX_VALUES = 4095
 class Step(enum.IntEnum):
     """Bits 7..0 of a step's first word; bits 31..16 are its length in words, the first one included.
 
-    Steps from LOOKUP on are computed by the CPU, which first waits for the engine and afterwards announces
+    Steps from COMBINE on are computed by the CPU, which first waits for the engine and afterwards announces
     `Event.STEP`. Their tensors are addresses in the activation buffer, multiples of 4; their tables are byte offsets in
     the image, multiples of 4, which a byte indexes by its bits. A ladder is a function that never falls: the number of
     its rungs, at most 255, its lowest value, then the first input of each value above, ascending. Inputs are int32, or
@@ -352,17 +351,12 @@ class Step(enum.IntEnum):
 
     END = 0
     JOBS = 1  #: byte offset in the image, jobs: that many descriptors, one after the other
-    WAIT = 2  #: until the engine is idle
-    FETCH = 3  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
-    LOOKUP = 4  #: x, y, bytes, table of 256 bytes: y[i] = table[x[i]]
-    COMBINE = 5  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
-    NARROW = 6  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
-    SOFTMAX = 7  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
-    SHARE = 8  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
-    MEAN = 9  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
-    LARGEST = 10  #: x, y, WINDOW_WORDS, rows above, columns left, bits of x inverted, table of 256 bytes: table[max(x)]
-    FILL = 11  #: y, bytes, value: y[i] = value
-    COPY = 12  #: x, y, first byte of x, of y, bytes of a run, runs, bytes from run to run of x, of y
+    FETCH = 2  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
+    COMBINE = 3  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
+    NARROW = 4  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
+    SOFTMAX = 5  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
+    SHARE = 6  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
+    MEAN = 7  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
 
 
 class Mailbox(enum.IntEnum):

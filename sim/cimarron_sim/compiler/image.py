@@ -25,17 +25,12 @@ HEADER_BYTES = 4 * len(PROGRAM_HEADER)
 _STEP_WORDS = {
     Step.END: 1,
     Step.JOBS: 3,
-    Step.WAIT: 1,
     Step.FETCH: 4,
-    Step.LOOKUP: 5,
     Step.COMBINE: 6,
     Step.NARROW: 5,
     Step.SOFTMAX: 8,
     Step.SHARE: 7,
     Step.MEAN: 5 + len(WINDOW_WORDS),
-    Step.LARGEST: 7 + len(WINDOW_WORDS),
-    Step.FILL: 4,
-    Step.COPY: 9,
 }
 
 #: What the CRC does not cover: the words up to the one that holds it.

@@ -37,7 +37,7 @@ def _events(program: Program, config: EngineConfig) -> Iterator[int]:
             engine.hand_over(jobs)
             for job in _descriptors(program, first, jobs):
                 yield engine.execute(job).busy
-        elif kind >= Step.LOOKUP:
+        elif kind >= Step.COMBINE:
             yield 0
 
 

@@ -89,24 +89,6 @@ static bool mean_is_sound(const uint32_t *operands) {
            fits(w[WINDOW_OUT_WIDTH], w[WINDOW_STRIDE_W], w[WINDOW_KERNEL_W], w[WINDOW_WIDTH]);
 }
 
-/* Windows may reach beyond the image on all sides, by no more than 16 bits hold. */
-static bool largest_is_sound(const uint32_t *operands) {
-    const uint32_t *w = operands + 2;
-    for (uint32_t i = WINDOW_KERNEL_H; i < WINDOW_WORDS + 2; i++) {
-        if (w[i] > 0xFFFF) {
-            return false;
-        }
-    }
-    return are_images(operands) && (uint64_t)w[WINDOW_OUT_HEIGHT] * w[WINDOW_STRIDE_H] <= ACT_WINDOW &&
-           (uint64_t)w[WINDOW_OUT_WIDTH] * w[WINDOW_STRIDE_W] <= ACT_WINDOW;
-}
-
-/* Whether runs of `bytes`, `step` apart, lie in the activation buffer; none always do. */
-static bool are_runs(uint32_t address, uint32_t start, uint32_t bytes, uint32_t runs, uint32_t step) {
-    return address % 4 == 0 && start <= ACT_WINDOW && bytes <= ACT_WINDOW && runs <= ACT_WINDOW &&
-           step <= ACT_WINDOW && (uint64_t)address + start + bytes + (uint64_t)runs * step <= ACT_WINDOW + step;
-}
-
 static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     switch (STEP_KIND(step[0])) {
     case STEP_JOBS:
@@ -117,9 +99,6 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
         return STEP_LENGTH(step[0]) == FETCH_LENGTH && step[1] % 4 == 0 && step[1] < ACT_WINDOW && step[2] % 4 == 0 &&
                step[2] >= header[HEADER_IMAGE_BYTES] && step[3] <= ACT_WINDOW - step[1] &&
                inside(step[2], (step[3] + 3) & ~3u, header[HEADER_MEMORY_BYTES]);
-    case STEP_LOOKUP:
-        return STEP_LENGTH(step[0]) == 5 && is_tensor(step[1], step[3]) && is_tensor(step[2], step[3]) &&
-               is_table(step[4], 256, header);
     case STEP_COMBINE:
         return STEP_LENGTH(step[0]) == 6 && is_tensor(step[1], step[4]) && is_tensor(step[2], step[4]) &&
                is_tensor(step[3], step[4]) && is_table(step[5], 1u << 16, header);
@@ -137,15 +116,6 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     case STEP_MEAN:
         return STEP_LENGTH(step[0]) == 5 + WINDOW_WORDS && mean_is_sound(step + 1) &&
                is_table(step[3 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[4 + WINDOW_WORDS], header);
-    case STEP_LARGEST:
-        return STEP_LENGTH(step[0]) == 7 + WINDOW_WORDS && largest_is_sound(step + 1) &&
-               step[5 + WINDOW_WORDS] <= 255 && is_table(step[6 + WINDOW_WORDS], 256, header);
-    case STEP_FILL:
-        return STEP_LENGTH(step[0]) == 4 && is_tensor(step[1], step[2]) && step[3] <= 255;
-    case STEP_COPY:
-        return STEP_LENGTH(step[0]) == 9 && are_runs(step[1], step[3], step[5], step[6], step[7]) &&
-               are_runs(step[2], step[4], step[5], step[6], step[8]);
-    case STEP_WAIT:
     case STEP_END:
         return STEP_LENGTH(step[0]) == 1;
     default:

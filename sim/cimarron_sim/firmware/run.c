@@ -70,9 +70,8 @@ static uint32_t fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
 
 /* What the CPU computes, by kind of step. */
 static void (*const operations[])(const uint32_t *operands) = {
-    [STEP_LOOKUP] = lookup, [STEP_COMBINE] = combine, [STEP_NARROW] = narrow, [STEP_SOFTMAX] = softmax,
-    [STEP_SHARE] = share,   [STEP_MEAN] = mean,       [STEP_LARGEST] = largest, [STEP_FILL] = fill,
-    [STEP_COPY] = copy,
+    [STEP_COMBINE] = combine, [STEP_NARROW] = narrow, [STEP_SOFTMAX] = softmax, [STEP_SHARE] = share,
+    [STEP_MEAN] = mean,
 };
 #define KINDS (sizeof operations / sizeof *operations)
 
@@ -96,9 +95,6 @@ struct outcome program_run(void) {
         switch (kind) {
         case STEP_JOBS:
             problem = start_jobs(step[1], step[2]);
-            break;
-        case STEP_WAIT:
-            problem = wait_until(is_idle);
             break;
         case STEP_FETCH:
             problem = fetch(step[1], step[2], step[3]);

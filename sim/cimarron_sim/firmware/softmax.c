@@ -42,9 +42,11 @@ static void softmax_row(const volatile uint8_t *x, volatile uint8_t *y, const ui
     uint32_t zeros = (uint32_t)__builtin_clz(sum | 1);
     int32_t scale = reciprocal((int32_t)(sum << zeros >> 1));
     uint32_t places = SUM_BITS - zeros + 23;
+    /* Parts are below 2**31: their sum with half a unit fits 32 bits, and units of 2**32 or more leave nothing of it. */
+    uint32_t half = places < 32 ? 1u << places >> 1 : 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t part = (uint64_t)high_multiply(exponentials[largest - (x[i] ^ flip_x)], scale);
-        uint64_t rounded = (part + (1ull << places >> 1)) >> places;
+        uint32_t part = (uint32_t)high_multiply(exponentials[largest - (x[i] ^ flip_x)], scale);
+        uint32_t rounded = places < 32 ? (part + half) >> places : 0;
         y[i] = (uint8_t)((rounded > 255 ? 255 : rounded) ^ flip_y);
     }
 }

@@ -4,14 +4,10 @@
 
 #include "section.h"
 
-APART void lookup(const uint32_t *operands);
 APART void combine(const uint32_t *operands);
 APART void narrow(const uint32_t *operands);
 APART void softmax(const uint32_t *operands);
 APART void share(const uint32_t *operands);
 APART void mean(const uint32_t *operands);
-APART void largest(const uint32_t *operands);
-APART void fill(const uint32_t *operands);
-APART void copy(const uint32_t *operands);
 
 #endif
