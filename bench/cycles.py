@@ -8,48 +8,52 @@ code is 1 if a prediction is not exact.
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchlib import models
 from cimarron.config import SocConfig, load_config
 from cimarron_sim.compiler.compile import compile
 from cimarron_sim.compiler.predict import predict
 from cimarron_sim.frontend import load
+from cimarron_sim.graph import Graph
 from cimarron_sim.runner.simulation import Simulation
 
 OUTPUT = Path("build/bench")
 ROOT = Path(__file__).parents[1]
-MODELS = ROOT.parent / "shared" / "models"
 
-NETWORKS = {
-    "digits": ROOT / "examples" / "digits" / "digits.onnx",
-    "digits_conv": ROOT / "examples" / "digits" / "digits_conv.onnx",
-    "KWS": MODELS / "kws_ref_model.tflite",
-    "IC": MODELS / "pretrainedResnet_quant.tflite",
-    "AD": MODELS / "ad01_int8.tflite",
-}
+DIGITS = ("digits", "digits_conv")
 
 
-def compare(path: Path, config: SocConfig, simulation: Simulation) -> dict[str, Any]:
+def networks() -> Iterator[tuple[str, Graph]]:
+    """All networks that are here."""
+    for name in DIGITS:
+        yield name, load(ROOT / "examples" / "digits" / f"{name}.onnx")
+    for name in filter(models.is_present, models.NETWORKS):
+        yield name, models.read(name)
+
+
+def compare(name: str, graph: Graph, config: SocConfig, simulation: Simulation) -> dict[str, Any]:
     """One inference of a network, of random input.
 
     Parameters
     ----------
-    path : Path
-        The model.
+    name : str
+    graph : Graph
     config : SocConfig
     simulation : Simulation
         Of that configuration.
     """
-    program = compile(load(path), config)
+    program = compile(graph, config)
     begin = time.perf_counter()
     predicted = predict(program, config.engine)
     seconds = time.perf_counter() - begin
     data = np.random.default_rng(0).bytes(program.input.nbytes)
     (inference,) = simulation.run(program, [data], processes=1).inferences
     return {
-        "network": path.stem,
+        "network": name,
         "prediction_seconds": round(seconds, 4),
         "layers": [
             {
@@ -69,7 +73,7 @@ def main() -> None:
     """Compare all networks that are there."""
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "default")
     simulation = Simulation(config)
-    records = {name: compare(path, config, simulation) for name, path in NETWORKS.items() if path.is_file()}
+    records = {name: compare(name, graph, config, simulation) for name, graph in networks()}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "cycles.json").write_text(json.dumps(records, indent=2) + "\n")
     for name, record in records.items():

@@ -8,43 +8,18 @@ weights of our own, a sixteenth of whose channels are dead (of the public model'
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchlib import models
 from cimarron.config import SocConfig, load_config
-from cimarron_sim.frontend import load
-from cimarron_sim.graph import Graph
 from cimarron_sim.runner.session import run_model
 
 OUTPUT = Path("build/bench")
-ROOT = Path(__file__).parents[1]
-MODELS = ROOT.parent / "shared" / "models"
 
-#: File, folder of recorded inputs, and the fewest cycles per inference in closed-division results of MLPerf Tiny v1.0:
-#: Syntiant NDP120 (keyword spotting, visual wake words), GreenWaves GAP9 (the others).
-NETWORKS = {
-    "KWS": ("kws_ref_model.tflite", "kws", 134_000),
-    "IC": ("pretrainedResnet_quant.tflite", "ic", 228_000),
-    "AD": ("ad01_int8.tflite", "ad", 65_000),
-    "VWW": ("", "", 391_000),
-}
-
-
-def network(name: str) -> tuple[Graph, list[np.ndarray]]:
-    """The graph of one network, and two inputs."""
-    file, folder, _ = NETWORKS[name]
-    if file:
-        inputs = [np.load(path)["input"] for path in sorted((MODELS / "golden" / folder).glob("*.npz"))[:2]]
-        return load(MODELS / file), inputs
-    sys.path.insert(0, str(ROOT / "tests"))
-    from vww_model import tflite_bytes, vww_image
-
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "vww.tflite")
-        path.write_bytes(tflite_bytes())
-        return load(path), [vww_image(seed) for seed in (1, 2)]
+#: The fewest cycles per inference in closed-division results of MLPerf Tiny v1.0: Syntiant NDP120 (keyword spotting,
+#: visual wake words), GreenWaves GAP9 (the others).
+PUBLISHED = {"KWS": 134_000, "IC": 228_000, "AD": 65_000, "VWW": 391_000}
 
 
 def measure(name: str, config: SocConfig) -> dict[str, Any]:
@@ -53,12 +28,11 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        Key of `NETWORKS`.
+        Key of `benchlib.models.NETWORKS`.
     config : SocConfig
     """
-    graph, inputs = network(name)
-    published = NETWORKS[name][2]
-    session = run_model(graph, config, inputs, processes=1)
+    published = PUBLISHED[name]
+    session = run_model(models.read(name), config, models.inputs(name), processes=1)
     inference, layers = session.result.inferences[-1], session.program.layers
     on_cpu = [run.cycles for run, layer in zip(inference.layers, layers, strict=True) if layer.bound.cycles == 0]
     bound = sum(layer.bound.cycles for layer in layers)
@@ -81,11 +55,11 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
 def main() -> None:
     """Measure all networks, or those that are asked for."""
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "default")
-    names = sys.argv[2:] or list(NETWORKS)
-    if not MODELS.is_dir():
-        print(f"skipped: the public models are not at {MODELS}")
-        names = [name for name in names if not NETWORKS[name][0]]
-    records = [measure(name, config) for name in names]
+    names = sys.argv[2:] or list(PUBLISHED)
+    absent = [name for name in names if not models.is_present(name)]
+    if absent:
+        print(f"skipped, since the public models are not here: {', '.join(absent)}")
+    records = [measure(name, config) for name in names if name not in absent]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "networks.json").write_text(json.dumps(records, indent=2) + "\n")
     print("network    cycles  published  times faster  sum of bounds  times the bounds  on the CPU  mismatches")

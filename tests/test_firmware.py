@@ -1,8 +1,11 @@
 """The firmware: its builder, its prebuilt image, and what it answers on the system's RTL."""
 
 import json
+import random
+import re
 import struct
 import zlib
+from collections import Counter
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -25,7 +28,8 @@ from cimarron.isa import (
 )
 from cimarron_sim import firmware
 from cimarron_sim.compiler import Program, compile
-from cimarron_sim.compiler.image import finish, step
+from cimarron_sim.compiler.image import ProgramError as ImageError
+from cimarron_sim.compiler.image import finish, step, verify
 from cimarron_sim.firmware.build import RECORD, BuildError, build_firmware, compile_program, compiler_version, flatten
 from cimarron_sim.reference.execute import execute
 from cimarron_sim.runner.simulation import Simulation, SimulationError
@@ -262,6 +266,46 @@ def test_steps_that_cannot_run_are_refused(simulation, program, words):
     sound = step(Step.NARROW, [0, 0, 0, RESERVED])
     image = with_steps(program, sound, struct.pack(f"<{len(words)}I", *words))
     assert f"load with BAD_STEP, info {STEPS + len(sound):#x}," in answer(simulation, program, image)
+
+
+def damaged(rng: random.Random, image: bytes) -> bytes:
+    """The image with one to four words of its header, steps or descriptors changed, and usually the CRC of that."""
+    changed = bytearray(image)
+    for _ in range(rng.randint(1, 4)):
+        offset = 4 * rng.randrange(len(image) // 4 if rng.random() < 0.3 else (STEPS + 32) // 4)
+        (word,) = struct.unpack_from("<I", changed, offset)
+        extreme = rng.choice([0, 1, 2**31, 2**32 - 1, 2**32 - 4, word + 4, word - 4, len(image)])
+        word = rng.choice([word ^ 1 << rng.randrange(32), rng.getrandbits(32), rng.getrandbits(8), extreme])
+        struct.pack_into("<I", changed, offset, word & 0xFFFF_FFFF)
+    return with_words(bytes(changed)) if rng.random() < 0.9 else bytes(changed)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("seed", range(3))
+def test_the_firmware_answers_whatever_the_image(simulation, program, seed):
+    rng = random.Random(seed)
+    facts = {field.name: getattr(program, field.name) for field in fields(Program)}
+    answers: Counter[str] = Counter()
+    for index in range(25):
+        image = damaged(rng, program.image)
+        doubtful = Doubtful(**{**facts, "image": image, "layers": ()}, good=program)
+        expected = RunStatus.OK
+        try:
+            verify(image, CONFIG)
+        except ImageError as error:
+            expected = error.status
+        try:
+            simulation.run(doubtful, [bytes(program.input.nbytes)], limit=8_000_000)
+            got = "done with OK"
+        except SimulationError as error:
+            got = str(error)
+        answered = re.search("(load|done) with ([A-Z_]+)", got)
+        assert answered, f"seed {seed}, image {index}: {got}"
+        # The host checks the sizes of steps, the firmware their operands as well.
+        if expected is not RunStatus.OK:
+            assert answered[1] == "load", f"seed {seed}, image {index}: {got}, but the host sees {expected.name}"
+        answers[answered[0]] += 1
+    assert len(answers) > 3, answers
 
 
 @pytest.mark.cosim
