@@ -35,8 +35,8 @@ sim: $(READY) ## run the digits on the simulated chip, or one bench: TB=macro SI
 test: $(READY) ## run every test; ARGS="-k macro" chooses
 	$(PY) -m pytest --junit-xml=build/test/results.xml $(ARGS)
 
-verilog: $(READY) ## write the Verilog of macro, engine and soc into build/verilog
-	$(PY) -m cimarron_sim verilog --top macro --top engine --top soc --config $(or $(CONFIG),default) -o build/verilog
+verilog: $(READY) ## write the Verilog of every top into build/verilog
+	$(PY) -m cimarron_sim verilog --top macro --top engine --top engine_axi --top soc --config $(or $(CONFIG),default) -o build/verilog
 
 lint: $(READY) ## check style and types
 	$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m pyright --pythonpath $(PY)

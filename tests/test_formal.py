@@ -10,6 +10,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from cimarron.bus.arbiter import Arbiter
+from cimarron.bus.axi4_lite import Axi4Lite
 from cimarron.bus.decoder import Decoder, Target
 from cimarron.bus.pipelined_arbiter import PipelinedArbiter
 from cimarron.bus.wishbone import Signature
@@ -19,6 +20,7 @@ from cimarron.macro.macro import Macro
 from cimarron.soc.cfu import CfuAdapter
 from cimarron_sim.runner.yosys import Verdict, prove
 from formal.adder_tree import SumOfRows
+from formal.axi4_lite import LiteAccesses
 from formal.bus import ArbiterGrants, DecoderAnswers
 from formal.cfu_adapter import CommandOrder
 from formal.dot_product import DotProduct
@@ -301,3 +303,37 @@ def test_decoder_answers_every_request_once_and_in_bounded_time(request, fault):
         return DecoderAnswers(kind(targets, timeout_cycles=timeout_cycles), windows, timeout_cycles)
 
     check(request, answers(Decoder), answers(faulty(Decoder, fault)))
+
+
+def withdraws_a_response(m, bridge):
+    """The response of a read is there for a cycle only."""
+    m.d.sync += bridge.axi.rvalid.eq(0)
+
+
+def takes_an_address_too_many(m, bridge):
+    """Addresses to read from are always taken."""
+    m.d.comb += bridge.axi.arready.eq(1)
+
+
+def writes_before_the_data(m, bridge):
+    """An address without data is enough to write."""
+    with m.If(~bridge.axi.awready & ~bridge.axi.bvalid & bridge.axi.arready):
+        m.d.comb += [bridge.bus.stb.eq(1), bridge.bus.cyc.eq(1), bridge.bus.we.eq(1)]
+
+
+def forgets_the_error(m, bridge):
+    """Every response says OKAY."""
+    m.d.comb += bridge.axi.bresp.eq(0)
+
+
+LITE_FAULTS = [withdraws_a_response, takes_an_address_too_many, writes_before_the_data, forgets_the_error]
+
+
+@pytest.mark.parametrize("fault", LITE_FAULTS)
+def test_lite_accesses_reach_the_target_once_and_are_answered_once(request, fault):
+    signature = Signature(addr_width=1, data_width=8, features={"err"})
+
+    def accesses(kind):
+        return LiteAccesses(kind(signature))
+
+    check(request, accesses(Axi4Lite), accesses(faulty(Axi4Lite, fault)))

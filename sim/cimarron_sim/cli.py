@@ -34,6 +34,7 @@ from .runner.doctor import examine
 from .runner.session import run_model
 from .runner.simulation import SimulationError
 from .runner.tools import MissingToolError, ToolError
+from .runner.tops import TOPS, write_top
 
 __all__ = ["main"]
 
@@ -295,7 +296,7 @@ def report_command(ctx: click.Context, results: Path, output: Path | None) -> No
 @click.option(
     "--top",
     "tops",
-    type=click.Choice(["macro", "engine", "soc"]),
+    type=click.Choice(TOPS),
     multiple=True,
     default=("soc",),
     show_default=True,
@@ -304,8 +305,6 @@ def report_command(ctx: click.Context, results: Path, output: Path | None) -> No
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the Verilog.")
 def verilog_command(config: SocConfig, tops: Sequence[str], output: Path) -> None:
     """Write the hardware as Verilog: one file per top, named like its module."""
-    from .runner.tops import write_top
-
     check_place(output)
     for top in tops:
         for path in write_top(top, config, output):

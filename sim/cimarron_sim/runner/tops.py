@@ -9,7 +9,7 @@ from .verilog import write_verilog
 
 __all__ = ["TOPS", "write_top"]
 
-TOPS = ("macro", "engine", "soc")
+TOPS = ("macro", "engine", "engine_axi", "soc")
 
 
 def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
@@ -17,7 +17,7 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
 
     Parameters
     ----------
-    top : {"macro", "engine", "soc"}
+    top : {"macro", "engine", "engine_axi", "soc"}
         Also the name of the Verilog module.
     config : SocConfig
     directory : Path
@@ -36,6 +36,10 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
             from cimarron.engine.engine import Engine
 
             return [write_verilog(Engine(config.engine), directory, top)]
+        case "engine_axi":
+            from cimarron.engine.axi_engine import AxiEngine
+
+            return [write_verilog(AxiEngine(config.engine), directory, top)]
         case "soc":
             from cimarron.soc.cpu import cpu_source
             from cimarron.soc.soc import Soc
