@@ -19,9 +19,9 @@ def stays(m: Module, name: str, valid, ready, payload, *, rule) -> None:
 class LiteAccesses(wiring.Component):
     """Any manager that keeps to the handshake, and a target that answers within `answer_cycles`.
 
-    Responses are offered until taken, unchanged. The target sees each read, and each write with a byte enable, once, with
-    its own address, data and enables, and unchanged until it answers; the manager gets what the target said. Nothing waits
-    for longer than the other kind's access while its response is taken at once.
+    Responses are offered until taken, unchanged. The target sees each read, and each write with a byte enable, once,
+    with its own address, data and enables, and unchanged until it answers; the manager gets what the target said.
+    Nothing waits for longer than the other kind's access while its response is taken at once.
 
     Parameters
     ----------

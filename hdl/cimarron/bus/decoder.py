@@ -125,7 +125,7 @@ class Decoder(wiring.Component):
                 port.cyc.eq(bus.cyc & hit & ~given_up),
                 port.stb.eq(bus.stb & hit & ~given_up),
             ]
-            for feature in target.signature.features:
+            for feature in sorted(target.signature.features):
                 m.d.comb += getattr(port, feature).eq(getattr(bus, feature))
             with m.If(hit):
                 m.d.comb += [mapped.eq(1), bus.ack.eq(port.ack & port.stb), bus.dat_r.eq(port.dat_r)]

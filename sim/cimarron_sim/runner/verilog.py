@@ -51,8 +51,16 @@ def _start_combinational_blocks(text: str) -> str:
     return re.sub(rf"if \({trigger}\) begin end", r"if (\\start$ ) begin end", text)
 
 
+#: Words of the largest memory whose zeros are there for synthesis, too.
+_SMALL_MEMORY = 4096
+
+
 def _fold_memories(text: str) -> str:
-    """Initialise runs of equal memory words in a loop instead of one line each."""
+    """Initialise runs of equal memory words in a loop instead of one line each.
+
+    Zeros of a large memory are for simulators only: Yosys takes minutes to unroll such a loop, and who synthesises a
+    main memory loads it before it is read.
+    """
     entry = r"    {memory}\[\d+\] = {value};\n"
     run = re.compile(
         r"  initial begin\n    (?P<memory>\S+ ?)\[0\] = (?P<value>\S+);\n(?:    \S+ ?\[\d+\] = \S+;\n)*  end\n"
@@ -64,10 +72,13 @@ def _fold_memories(text: str) -> str:
         if len(re.findall(entry.format(memory=re.escape(memory), value=re.escape(value)), whole)) != depth:
             return whole
         block = "init_" + re.sub(r"\W", "_", memory.strip())
-        return (
+        loop = (
             f"  initial begin : {block}\n    integer i;\n"
             f"    for (i = 0; i < {depth}; i = i + 1) {memory}[i] = {value};\n  end\n"
         )
+        if depth > _SMALL_MEMORY and not int(value.partition("'")[2][1:], 16):
+            return f"`ifndef SYNTHESIS\n{loop}`endif\n"
+        return loop
 
     return run.sub(fold, text)
 
