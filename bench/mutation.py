@@ -119,7 +119,8 @@ class Script:
         x = self.rng.integers(0, 1 << CONFIG.max_act_bits, CONFIG.rows)
         if self.rng.integers(4) == 0:
             x[:] = self.rng.choice([1 << max(bits - 1, 0), (1 << CONFIG.max_act_bits) - 1])
-        fields = {"x": x.tolist(), "bits": bits, "signed": int(signed), "set": weight_set}
+        idle = int(self.rng.integers(1 << CONFIG.groups)) if self.rng.integers(3) == 0 else 0
+        fields = {"x": x.tolist(), "bits": bits, "signed": int(signed), "set": weight_set, "idle": idle}
         payload = OperationLayout(CONFIG).const(fields).as_bits()
         self._item(payload, weight_set, True)
         result = self.model.operate(payload)

@@ -119,8 +119,14 @@ class Environment:
         """Queue a random operation and return its cycles."""
         bits, signed = int(self.rng.integers(1, CONFIG.max_act_bits + 1)), bool(self.rng.integers(2))
         x = random_integers(self.rng, bits, signed, CONFIG.rows)
-        self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed))
+        self.operations.queue.append(operation_payload(CONFIG, weight_set, x, bits, signed, idle=self.idle()))
         return occupied_cycles(CONFIG, x, bits, signed)
+
+    def idle(self) -> int:
+        """Column groups for an operation to leave alone: none, or any."""
+        if not CONFIG.gating or self.rng.integers(2):
+            return 0
+        return int.from_bytes(self.rng.bytes(CONFIG.groups // 8 + 1)) & (1 << CONFIG.groups) - 1
 
     def check(self, operations: int) -> None:
         """Every one of so many operations must have been answered."""

@@ -92,7 +92,7 @@ def ignores_the_upper_plane(m, macro):
 
 def repeats_the_first_rows(m, macro):
     """Row groups take turns in the driver, but not in the array."""
-    m.d.comb += m.submodules.array.row_group.eq(0)
+    m.d.comb += [source.row_group.eq(0) for source in m.submodules.array.source]
 
 
 def adds_every_plane_at_the_bottom(m, macro):
@@ -202,7 +202,7 @@ def test_macro_never_drops_repeats_or_hangs_at_any_setting_of_the_dial(request, 
 def computes_with_the_set_being_written(m, macro):
     """The array reads the set that a write addresses."""
     with m.If(macro.write.valid):
-        m.d.comb += m.submodules.array.set.eq(macro.write.payload.set)
+        m.d.comb += [source.set.eq(macro.write.payload.set) for source in m.submodules.array.source]
 
 
 def waits_for_writes(m, macro):

@@ -170,9 +170,11 @@ class Session:
         for row, values in enumerate(weights):
             self.writes.extend(row_payloads(self.dut.config, weight_set, row, bits, signed, values))
 
-    def operate(self, weight_set: int, x, bits: int, signed: bool, operation: int = Operation.MAC) -> None:
+    def operate(
+        self, weight_set: int, x, bits: int, signed: bool, operation: int = Operation.MAC, idle: int = 0
+    ) -> None:
         """Queue an operation."""
-        self.operations.append(operation_payload(self.dut.config, weight_set, x, bits, signed, operation))
+        self.operations.append(operation_payload(self.dut.config, weight_set, x, bits, signed, operation, idle))
 
 
 def simulate(
@@ -230,7 +232,8 @@ def test_every_format_is_exact(config):
                     for act_bits in range(1, config.max_act_bits + 1):
                         for act_signed in (False, True):
                             for x in vectors(rng, config, act_bits, act_signed):
-                                session.operate(weight_set, x, act_bits, act_signed)
+                                idle = int(rng.integers(1 << config.groups)) if rng.integers(3) == 0 else 0
+                                session.operate(weight_set, x, act_bits, act_signed, idle=idle)
                     await session.drain()
 
     simulate(config, script)
@@ -337,9 +340,9 @@ def test_stalls_lose_and_repeat_nothing(config, stall):
                 await session.cycle()
             for _ in range(4):
                 act_bits, act_signed = int(rng.integers(1, config.max_act_bits + 1)), bool(rng.integers(2))
-                session.operate(
-                    weight_set, random_integers(rng, act_bits, act_signed, config.rows), act_bits, act_signed
-                )
+                x = random_integers(rng, act_bits, act_signed, config.rows)
+                idle = int(rng.integers(1 << config.groups))
+                session.operate(weight_set, x, act_bits, act_signed, idle=idle)
             while session.operations:
                 await session.cycle()
 

@@ -85,6 +85,14 @@ def test_transposed_results_fit_exactly(rows, words):
     assert config.vector_words == config.result_words == max(rows, words)
 
 
+@pytest.mark.parametrize(("rows", "row_groups", "blocks"), [(64, 1, 8), (64, 4, 2), (20, 1, 3), (20, 10, 1), (5, 1, 1)])
+def test_blocks_cover_the_rows_of_a_group(rows, row_groups, blocks):
+    config = MacroConfig(rows=rows, row_groups=row_groups)
+    assert config.row_blocks == blocks
+    assert (blocks - 1) * config.block_rows < config.group_rows <= blocks * config.block_rows
+    assert MacroConfig(rows=rows, row_groups=row_groups, gating=False).row_blocks == 1
+
+
 def test_transposed_operations_take_their_planes_times_rows():
     assert [MacroConfig(rows=8).transposed_cycles(bits) for bits in (1, 2, 8)] == [8, 16, 64]
     config = MacroConfig(rows=8, row_groups=4, planes_per_cycle=4)
@@ -128,12 +136,21 @@ def test_geometry_of_the_default():
         ({"plane_skipping": 1}, "macro.plane_skipping must be True or False, not 1"),
         ({"bitwise": 1}, "macro.bitwise must be True or False, not 1"),
         ({"transposed": "yes"}, "macro.transposed must be True or False, not 'yes'"),
+        ({"carryless": 0}, "macro.carryless must be True or False, not 0"),
+        ({"best_match": None}, "macro.best_match must be True or False, not None"),
+        ({"gating": 8}, "macro.gating must be True or False, not 8"),
+        (
+            {"best_match": True},
+            "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True",
+        ),
         (
             {"best_match": True, "carryless": True},
             "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True",
         ),
         ({"adder": "booth"}, "macro.adder must be auto, carry_save, ripple or counters, not 'booth'"),
         ({"target": "xc7"}, "macro.target must be asic, ice40, ecp5 or gowin, not 'xc7'"),
+        ({"write_bits": -4}, "macro.write_bits must be an integer from 0 to 128, not -4"),
+        ({"write_bits": 32.0}, "macro.write_bits must be an integer from 0 to 128, not 32.0"),
         ({"write_bits": 129}, "macro.write_bits must be an integer from 0 to 128, not 129"),
         (
             {"write_bits": 48},
@@ -149,12 +166,20 @@ def test_geometry_of_the_default():
             {"storage": "sram"},
             "macro.storage must be flip_flops, latches, lut_ram or block_ram, not 'sram'",
         ),
+        ({"storage": True}, "macro.storage must be flip_flops, latches, lut_ram or block_ram, not True"),
         ({"storage": "latches", "target": "ecp5"}, "macro.storage latches needs target asic, not ecp5"),
+        ({"storage": "latches", "target": "ice40"}, "macro.storage latches needs target asic, not ice40"),
+        ({"storage": "latches", "target": "gowin"}, "macro.storage latches needs target asic, not gowin"),
+        ({"storage": "lut_ram"}, "macro.storage lut_ram needs target ecp5 or gowin, not asic"),
         ({"storage": "lut_ram", "target": "ice40"}, "macro.storage lut_ram needs target ecp5 or gowin, not ice40"),
         ({"storage": "block_ram"}, "macro.storage block_ram needs target ice40 or ecp5 or gowin, not asic"),
         (
             {"storage": "lut_ram", "target": "ecp5"},
             "macro.storage lut_ram needs memories of at least 4 rows each, not 2 (= row_groups 1 x weight_sets 2)",
+        ),
+        (
+            {"storage": "block_ram", "target": "ice40", "row_groups": 2, "weight_sets": 1},
+            "macro.storage block_ram needs memories of at least 4 rows each, not 2 (= row_groups 2 x weight_sets 1)",
         ),
         ({"cell_bits": 3}, "macro.cell_bits must be 1, 2 or 4, not 3"),
         ({"max_weight_bits": 32}, "macro.max_weight_bits must be an integer from 4 to 16, not 32"),

@@ -59,7 +59,15 @@ def test_a_macro_without_options_has_nothing_of_them(config, tmp_path):
     text = write_verilog(Macro(config), tmp_path, "macro").read_text()
     traces = "operation|word_lines|x_bar|carryless|parit|row_driver|row_product|best|columns|used|final"
     assert not [line for line in text.splitlines() if re.search(rf"\b({traces})", line)]
+    assert [field for field, _ in OperationLayout(config)] == ["x", "bits", "signed", "set", "idle"]
+
+
+def test_a_macro_without_gating_has_nothing_of_it(tmp_path):
+    config = MacroConfig(rows=16, words=4, gating=False)
+    text = write_verilog(Macro(config), tmp_path, "macro").read_text()
+    assert not [line for line in text.splitlines() if re.search(r"\b\w*(idle|awake)", line)]
     assert [field for field, _ in OperationLayout(config)] == ["x", "bits", "signed", "set"]
+    assert config.row_blocks == 1
 
 
 @pytest.mark.parametrize("config", GEOMETRIES, ids=named)
@@ -78,7 +86,8 @@ def test_every_operation_is_exact_in_every_format(config):
                         for operation in operations_of(config):
                             act_signed = bool(rng.integers(2))
                             for x in inputs(rng, config, act_bits, act_signed):
-                                session.operate(weight_set, x, act_bits, act_signed, operation)
+                                idle = int(rng.integers(1 << config.groups)) if rng.integers(3) == 0 else 0
+                                session.operate(weight_set, x, act_bits, act_signed, operation, idle)
                     await session.drain()
 
     simulate(config, script)

@@ -105,6 +105,8 @@ class MacroConfig:
     storage : str
         What the bit cells are made of, a key of `STORAGE_TARGETS`. All behave alike, but that ``block_ram`` takes a
         cycle to read. ``lut_ram`` and ``block_ram`` hold ``row_groups * weight_sets`` rows, at least 4, in each memory.
+    gating : bool
+        Whether column groups that an operation does not use, and blocks of rows without a one, stand still.
     """
 
     rows: int = 64
@@ -125,6 +127,7 @@ class MacroConfig:
     target: str = "asic"
     write_bits: int = 0
     storage: str = "flip_flops"
+    gating: bool = True
 
     def __post_init__(self) -> None:
         _check_choice("macro", "adder", self.adder, ("auto", *ADDERS))
@@ -142,7 +145,7 @@ class MacroConfig:
                 f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
                 f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
             )
-        for name in ("bitwise", "best_match", "carryless", "transposed"):
+        for name in ("bitwise", "best_match", "carryless", "transposed", "gating"):
             _check_bool("macro", name, getattr(self, name))
         if self.best_match and not self.bitwise:
             raise ConfigError(
@@ -238,6 +241,16 @@ class MacroConfig:
     def group_rows(self) -> int:
         """Rows that go through the adder tree together."""
         return self.rows // self.row_groups
+
+    @property
+    def block_rows(self) -> int:
+        """Neighbouring rows of a row group that go over to other cells together: all of them without gating."""
+        return min(8, self.group_rows) if self.gating else self.group_rows
+
+    @property
+    def row_blocks(self) -> int:
+        """Blocks of ``block_rows`` rows in a row group; the last one may be smaller."""
+        return -(-self.group_rows // self.block_rows)
 
     @property
     def plane_groups(self) -> int:

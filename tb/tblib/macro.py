@@ -93,12 +93,15 @@ def operation_payload(
     bits: int,
     signed: bool,
     operation: int = Operation.MAC,
+    idle: int = 0,
 ) -> int:
-    """Payload of `OperationLayout`: a vector of integers."""
+    """Payload of `OperationLayout`: a vector of integers; ``idle`` counts only with gating."""
     mask = (1 << config.max_act_bits) - 1
     fields = {"x": [int(value) & mask for value in x], "bits": bits, "signed": signed, "set": weight_set}
     if config.beyond_mac:
         fields["operation"] = int(operation)
+    if config.gating:
+        fields["idle"] = idle
     return OperationLayout(config).const(fields).as_bits()
 
 
@@ -162,6 +165,7 @@ class MacroModel:
     def __init__(self, config: MacroConfig):
         self.config = config
         self.sets = [_Set(bits=config.cell_bits) for _ in range(config.weight_sets)]
+        self._columns = np.zeros(config.words, np.int64)
 
     def write(self, payload: int) -> bool:
         """Take a row of weights.
@@ -213,6 +217,7 @@ class MacroModel:
             or weight_set >= config.weight_sets
             or code not in operations_of(config)
         ):
+            self._columns[:] = 0
             return Result((0,) * config.result_words, 0, True)
         code = Operation(code)
         is_signed = bool(operation["signed"]) and code in (Operation.MAC, Operation.TRANSPOSED)
@@ -243,7 +248,12 @@ class MacroModel:
         else:
             results = bit_counts(code.name.lower(), x, matrix, min(bits, weights.bits))
         y[: config.words : config.words // outputs] = results
-        best = best_match(results) if config.best_match and code is Operation.XOR else None
+        used = [not operation.get("idle", 0) >> column // config.group_words & 1 for column in range(config.words)]
+        y[: config.words] = self._columns = np.where(used, y[: config.words], self._columns)
+        best = None
+        if config.best_match and code is Operation.XOR and any(used):
+            rivals = np.where(used[:: config.words // outputs], results, np.iinfo(np.int64).max)
+            best = best_match(rivals)
         return Result(tuple(y.tolist()), int(x.sum()), False, best)
 
 

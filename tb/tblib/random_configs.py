@@ -77,4 +77,5 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
         pipeline=pipeline,
         adder=rng.choice(("auto", *ADDERS)),
         target=target,
+        gating=rng.random() < 0.7,
     )

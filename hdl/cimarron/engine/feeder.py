@@ -1,6 +1,6 @@
 """Feeder: joins a vector with the weight set it needs, and says what the macro waits for."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ class Feeder(wiring.Component):
     Weight sets are used in turn, one per tile, or one for a job with ``shared_weights``. From the cycle after ``start``
     to the last vector's departure, exactly one of ``stall_input``, ``stall_weights`` and ``stall_output`` is high in
     each cycle in which no bit plane enters the array; weights are named first when both inputs are missing. After that,
-    only ``stall_output`` can be.
+    only ``stall_output`` can be. Column groups beyond the outputs of a word tile are idle, if the macro has gating.
     """
 
     def __init__(self, config: EngineConfig):
@@ -59,6 +59,15 @@ class Feeder(wiring.Component):
             operation.signed.eq(self.job.act_signed),
             operation.set.eq(current),
         ]
+        macro = self.config.macro
+        if macro.gating:
+            columns = Signal(range(macro.words + 1))
+            outputs = Mux(vector.last_words, self.job.last_words, self.job.tile_words)
+            with m.Switch(self.job.weight_bits):
+                for width in macro.weight_widths:
+                    with m.Case(width):
+                        m.d.comb += columns.eq(outputs << (width // macro.cell_bits).bit_length() - 1)
+            m.d.comb += operation.idle.eq(Cat(columns <= group * macro.group_words for group in range(macro.groups)))
         m.d.comb += [operation.x[row].eq(vector.x[row]) for row in range(self.config.macro.rows)]
         m.d.sync += tiles.eq(tiles + self.tile_ready - tile_ends)
         with m.If(tile_ends):

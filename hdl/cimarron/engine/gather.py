@@ -13,10 +13,12 @@ __all__ = ["Gather", "VectorLayout"]
 
 
 class VectorLayout(data.StructLayout):
-    """Rows of one macro operation and where it stands in the job."""
+    """Rows of one macro operation and where it stands in the job: ``last_words`` says in the last word tile."""
 
     def __init__(self, config: EngineConfig):
-        super().__init__({"x": data.ArrayLayout(8, config.macro.rows), "last_in_tile": 1, "last_in_job": 1})
+        super().__init__(
+            {"x": data.ArrayLayout(8, config.macro.rows), "last_in_tile": 1, "last_in_job": 1, "last_words": 1}
+        )
 
 
 class _WalkLayout(data.StructLayout):
@@ -218,6 +220,7 @@ class Gather(wiring.Component):
                 "ends_vector": 1,
                 "last_in_tile": 1,
                 "last_in_job": 1,
+                "last_words": 1,
             }
         )
 
@@ -238,6 +241,7 @@ class Gather(wiring.Component):
                 b.ends_vector.eq(ends_vector & ~clear),
                 b.last_in_tile.eq(last_pixel),
                 b.last_in_job.eq(last_pixel & last_row_tile & last_word_tile),
+                b.last_words.eq(last_word_tile),
                 b_image_row.eq(image_row + walk.image_row),
                 b_row_addr.eq(row_addr + walk.row_addr),
                 b_base.eq(position + walk.run_position),
@@ -310,6 +314,7 @@ class Gather(wiring.Component):
                 full.eq(d.ends_vector),
                 vector.last_in_tile.eq(d.last_in_tile),
                 vector.last_in_job.eq(d.last_in_job),
+                vector.last_words.eq(d.last_words),
             ]
             with m.If(d.clear):
                 m.d.sync += vector.x.eq(0)

@@ -4,13 +4,20 @@ from collections.abc import Callable
 from functools import partial
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
 from .ports import OperationLayout
 
-__all__ = ["BitCellArray"]
+__all__ = ["BitCellArray", "SourceLayout"]
+
+
+class SourceLayout(data.StructLayout):
+    """Which cells a row of the row group multiplies with: those of which row group of which set."""
+
+    def __init__(self, config: MacroConfig):
+        super().__init__({"set": OperationLayout(config)["set"].shape, "row_group": range(max(2, config.row_groups))})
 
 
 class BitCellArray(wiring.Component):
@@ -32,10 +39,10 @@ class BitCellArray(wiring.Component):
         Part of the row that is written; absent if rows are written whole.
     data : In(beat_bits)
         Bit s of ``enable`` writes ``data`` to row ``row`` of set s at the end of this cycle.
-    set : In
-        The set that multiplies.
-    row_group : In
-        The rows that multiply.
+    source : In(data.ArrayLayout(SourceLayout(config), row_blocks))
+        The cells that multiply, for each block of ``block_rows`` rows.
+    idle : In(groups)
+        Column groups whose products are 0; only with gating.
     x : In(group_rows * planes_per_cycle)
         Bit planes side by side, one bit per row of the row group.
     x_bar : In(group_rows * planes_per_cycle)
@@ -58,8 +65,8 @@ class BitCellArray(wiring.Component):
                 "row": In(range(config.rows)),
                 **({"beat": In(range(config.write_beats))} if config.write_beats > 1 else {}),
                 "data": In(config.beat_bits),
-                "set": In(OperationLayout(config)["set"].shape),
-                "row_group": In(range(max(2, config.row_groups))),
+                "source": In(data.ArrayLayout(SourceLayout(config), config.row_blocks)),
+                **({"idle": In(config.groups)} if config.gating else {}),
                 "x": In(lines),
                 **(bitwise if config.bitwise else {}),
                 "products": Out(lines * config.row_bits),
@@ -74,6 +81,10 @@ class BitCellArray(wiring.Component):
             pairs = [stored[i : i + 2] for i in range(0, len(stored), 2)]
             stored = [Mux(bit, pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
         return stored[0]
+
+    def source_of(self, row: int) -> data.View:
+        """Where a row of the row group takes its cells from."""
+        return self.source[row // self.config.block_rows]
 
     def _lines(self, m: Module, lines: Value, name: str) -> list[Value]:
         """What the cells of each row meet, plane by plane within a row."""
@@ -118,8 +129,11 @@ class BitCellArray(wiring.Component):
                 )
                 for weight_set in range(config.weight_sets)
             ]
-            rows.append(self._selected(stored, self.set))
-        return [self._selected(rows[row :: config.group_rows], self.row_group) for row in range(config.group_rows)]
+            rows.append(self._selected(stored, self.source_of(row % config.group_rows).set))
+        return [
+            self._selected(rows[row :: config.group_rows], self.source_of(row).row_group)
+            for row in range(config.group_rows)
+        ]
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -129,6 +143,13 @@ class BitCellArray(wiring.Component):
         rows = self.selected_rows(m)
         lines = self._lines(m, self.x, "line")
         lines_bar = self._lines(m, self.x_bar, "line_bar") if config.bitwise else []
+        if config.gating:
+            # Divided word lines: what is idle sees none of them rise.
+            awake = Signal(config.row_bits)
+            m.d.comb += awake.eq(
+                Cat((~bit).replicate(config.group_words) for bit in self.idle).replicate(config.cell_bits)
+            )
+            lines, lines_bar = ([line & awake for line in all_lines] for all_lines in (lines, lines_bar))
         for row, selected in enumerate(rows):
             cells = Signal(config.row_bits, name=f"cells_{row}")
             m.d.comb += cells.eq(selected)

@@ -28,6 +28,8 @@ class BestMatch(wiring.Component):
         Index of its weights' width.
     distances : In(distance_bits).array(words)
         Those that fusion leaves empty do not take part.
+    idle : In(groups)
+        Column groups that do not take part, never all; only with gating.
     best : Out(BestLayout(config))
         ``latency`` cycles after its result.
     """
@@ -39,6 +41,7 @@ class BestMatch(wiring.Component):
                 "valid": In(1),
                 "width": In(WriteLayout(config)["width"].shape),
                 "distances": In(config.distance_bits).array(config.words),
+                **({"idle": In(config.groups)} if config.gating else {}),
                 "best": Out(BestLayout(config)),
             }
         )
@@ -58,15 +61,19 @@ class BestMatch(wiring.Component):
         present = Signal(config.words)
         m.d.comb += present.eq(firsts[self.width])
         rivals = []
+        # What is idle may lie before what is not, so that it takes a bit more to be out of reach.
+        bits = config.distance_bits + config.gating
         for word, distance in enumerate(self.distances):
-            offered = Signal(config.distance_bits, name=f"offered_{word}")
+            offered = Signal(bits, name=f"offered_{word}")
             m.d.comb += offered.eq(distance | (~present[word]).replicate(config.distance_bits))
+            if config.gating:
+                m.d.comb += offered[-1].eq(self.idle[word // config.group_words])
             rivals.append((offered, word))
         valid, width = self.valid, self.width
         for level in range(self.latency):
             winners = []
             for pair in range(0, len(rivals), 2):
-                distance = Signal(config.distance_bits, name=f"distance_{level}_{pair}", reset_less=True)
+                distance = Signal(bits, name=f"distance_{level}_{pair}", reset_less=True)
                 index = Signal(range(max(2, config.words)), name=f"index_{level}_{pair}", reset_less=True)
                 (a, a_index), (b, b_index) = rivals[pair], rivals[pair : pair + 2][-1]
                 b_wins = Signal(name=f"second_wins_{level}_{pair}")

@@ -1,10 +1,11 @@
 """From vectors of activations to bit planes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
+from .array import SourceLayout
 from .ports import Operation, OperationLayout
 
 __all__ = ["InputDriver", "PlaneLayout", "is_possible"]
@@ -16,8 +17,10 @@ class PlaneLayout(data.StructLayout):
     ``x[p]`` holds plane p of the group, least significant first, and ``row_group`` says whose rows these are. The
     planes weigh ``2**(place * planes_per_cycle + p)``. ``shift`` marks the first row group of a place. ``first`` and
     ``last`` delimit an operation. In a ``negative`` group, the upper plane is the sign. ``error`` marks the only,
-    empty group of an operation that asked for what does not exist. Beyond MAC, ``operation`` says what the group
-    is for. If there are bitwise operations, bit p of ``used`` says whether plane p is below the operation's ``bits``.
+    empty group of an operation that asked for what does not exist. With gating, ``source`` says where each block of
+    rows takes its cells from, one without a one staying at those it had, and bit g of ``idle`` that column group g
+    takes no part. Beyond MAC, ``operation`` says what the group is for. If there are bitwise operations, bit p of
+    ``used`` says whether plane p is below the operation's ``bits``.
     For the transposed weights, ``columns[p]`` is plane p of the activations, one bit per weight, while ``x`` selects a
     row, which ``first`` and ``last`` delimit; the last row of an operation is ``final``, as is any other operation.
     """
@@ -34,6 +37,9 @@ class PlaneLayout(data.StructLayout):
             "error": 1,
             "set": OperationLayout(config)["set"].shape,
         }
+        if config.gating:
+            fields["source"] = data.ArrayLayout(SourceLayout(config), config.row_blocks)
+            fields["idle"] = config.groups
         if config.beyond_mac:
             fields["operation"] = OperationLayout(config)["operation"].shape
         if config.bitwise:
@@ -186,16 +192,18 @@ class InputDriver(wiring.Component):
                 m.d.comb += [source_signs.eq(negative), source_pending.eq(Mux(needed.any(), needed, 1))]
 
         # The steps still to come are kept as they are and the next is selected: shifting them would toggle all.
-        selected = Signal.like(plane.x.as_value())
+        selected = Signal.like(plane.x)
+        next_x = Signal.like(plane.x)
         left = Signal(steps)
-        m.d.comb += left.eq(source_pending)
+        next_row_group = Signal.like(plane.row_group)
+        m.d.comb += [left.eq(source_pending), next_x.eq(Mux(load & ~exists, 0, selected))]
         for step in range(steps):
             with m.If(source_pending[step:] == 1):
-                m.d.comb += [selected.eq(source[step].as_value()), left[step].eq(0)]
+                m.d.comb += [selected.eq(source[step]), left[step].eq(0), next_row_group.eq(step % groups)]
                 with m.If(advance):
                     m.d.sync += [
                         plane.place.eq(step // groups),
-                        plane.row_group.eq(step % groups),
+                        plane.row_group.eq(next_row_group),
                         plane.shift.eq(step % groups == groups - 1),
                         plane.negative.eq(source_signs[step]),
                     ]
@@ -206,11 +214,15 @@ class InputDriver(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 self.o_stream.valid.eq(source_pending.any()),
-                plane.x.eq(Mux(load & ~exists, 0, selected)),
+                plane.x.eq(next_x),
                 plane.first.eq(load),
                 plane.last.eq(~left.any()),
                 pending.eq(left),
             ]
+        if config.gating:
+            code = Mux(load, operation.operation, plane.operation) if config.bitwise else Const(Operation.MAC)
+            goes_on = advance & source_pending.any()
+            self._move_blocks(m, goes_on, next_x, Mux(load, operation.set, plane.set), next_row_group, code)
         with m.If(load):
             m.d.sync += [
                 held.eq(incoming),
@@ -218,6 +230,8 @@ class InputDriver(wiring.Component):
                 plane.error.eq(~exists),
                 plane.set.eq(operation.set),
             ]
+            if config.gating:
+                m.d.sync += plane.idle.eq(Mux(exists, operation.idle, 0))
             if config.beyond_mac:
                 m.d.sync += plane.operation.eq(Mux(exists, operation.operation, Operation.MAC))
             if config.bitwise:
@@ -225,3 +239,16 @@ class InputDriver(wiring.Component):
             if config.transposed:
                 m.d.sync += plane.final.eq(1)
         return m
+
+    def _move_blocks(
+        self, m: Module, goes_on: Value, x: data.View, weight_set: Value, row_group: Value, operation: Value
+    ) -> None:
+        """Let the blocks of rows with a one among the coming planes go over to the cells that these are for."""
+        config, plane = self.config, self.o_stream.payload
+        # These ask every cell whether it is 0.
+        whole = Cat(operation == code for code in (Operation.XOR, Operation.XNOR)).any()
+        for block, source in enumerate(plane.source):
+            first = block * config.block_rows
+            ones = Cat(lines[first : first + config.block_rows] for lines in x)
+            with m.If(goes_on & (ones.any() | whole)):
+                m.d.sync += [source.set.eq(weight_set), source.row_group.eq(row_group)]

@@ -1,5 +1,6 @@
 """The compute-in-memory macro."""
 
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -35,6 +36,7 @@ class TagLayout(data.StructLayout):
         names += ["operation"] if config.beyond_mac else []
         names += ["used"] if config.bitwise else []
         names += ["final", "columns"] if config.transposed else []
+        names += ["idle"] if config.gating else []
         super().__init__({**{name: plane[name].shape for name in names}, "format": FormatLayout(config)})
 
 
@@ -46,6 +48,9 @@ class Macro(wiring.Component):
     without a bubble; from the transfer on ``i_stream`` to ``o_stream.valid`` it is ``latency + c - 1`` cycles. Each
     stage moves on as soon as the next one can take what it holds, so a stalled ``o_stream`` stops the array without
     losing anything. Weights are written at one row, or one beat of it, per cycle while another set computes.
+
+    With gating, each operation says which column groups are idle: no word line rises in those, and their accumulators
+    and elements of the result keep what they hold. A block of rows that gets no one keeps the cells it looks at.
 
     If ``config`` asks for more than multiply-accumulate, each operation says what it is (`Operation`). All go the same
     way, in the same order and with the same latency; those with the transposed weights take
@@ -138,6 +143,7 @@ class Macro(wiring.Component):
         totals_error = Signal()
         totals_width = Signal.like(sums_tag.format.width)
         totals_operation = Signal(OPERATION_BITS)
+        totals_idle = Signal(config.groups)
         step, capture = Signal(), Signal()
         leaves = [*enters[1:], step]
 
@@ -178,8 +184,19 @@ class Macro(wiring.Component):
             ]
         if config.read_cycles:
             # An impossible operation reads no cells, not even while its set is written.
-            m.d.comb += array.read_enable.eq(enters[0] & ~plane.error)
+            rises: Value = plane.x.as_value()
+            if config.bitwise:
+                rises = word_lines.x | word_lines.x_bar
+            for block, read_enable in enumerate(array.read_enable):
+                first = block * config.block_rows
+                planes_of = [rises.word_select(p, config.group_rows) for p in range(config.planes_per_cycle)]
+                wanted = Cat(lines[first : first + config.block_rows] for lines in planes_of).any()
+                m.d.comb += read_enable.eq(enters[0] & ~plane.error & (wanted if config.gating else Const(1)))
 
+        if config.gating:
+            m.d.comb += [array.source.eq(plane.source), array.idle.eq(meeting(plane.idle, "idle"))]
+        else:
+            m.d.comb += [array.source[0].set.eq(plane.set), array.source[0].row_group.eq(plane.row_group)]
         if config.write_beats > 1:
             m.d.comb += array.beat.eq(write_port.beat)
         m.d.comb += [
@@ -187,8 +204,6 @@ class Macro(wiring.Component):
             array.enable.eq(write_port.enable),
             array.row.eq(write_port.row),
             array.data.eq(write_port.data),
-            array.set.eq(plane.set),
-            array.row_group.eq(plane.row_group),
             array.x.eq(word_line),
             tree.i.eq(array.products),
             tree.enable.eq(Cat(enters[config.read_cycles : -1])),
@@ -208,10 +223,18 @@ class Macro(wiring.Component):
             with m.If(enters[stage + 1]):
                 m.d.sync += travelling[stage + 1].eq(travelling[stage])
         with m.If(enters[-1]):
-            m.d.sync += [
-                sums.eq(Cat(tree.o[column::columns] for column in range(columns))),
-                count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle))),
-            ]
+            m.d.sync += count.eq(Cat(counter.o[p :: config.planes_per_cycle] for p in range(config.planes_per_cycle)))
+            if not config.gating:
+                m.d.sync += sums.eq(Cat(tree.o[column::columns] for column in range(columns)))
+        if config.gating:
+            entering = travelling[-2] if stages > 1 else plane
+            group_bits = config.group_words * config.column_bits
+            for index in range(config.groups):
+                with m.If(enters[-1] & ~entering.idle[index]):
+                    for p in range(config.planes_per_cycle):
+                        first = p * config.words + index * config.group_words
+                        found = [tree.o[column::columns] for column in range(first, first + config.group_words)]
+                        m.d.sync += sums.word_select(p * config.groups + index, group_bits).eq(Cat(found))
 
         ones = [count[p] for p in range(config.planes_per_cycle)]
         if config.transposed:
@@ -248,25 +271,36 @@ class Macro(wiring.Component):
         if config.transposed:
             answers = Signal(data.ArrayLayout(signed(config.result_bits), config.words))
         parities = self._parities(m, array, enters, sums) if config.carryless else None
+        capture_columns: Value = capture
+        if config.gating and config.transposed:
+            # Columns have no part in these; a group that is idle next keeps its answer.
+            capture_columns = capture & ~totals_by_rows
         for index, group in enumerate(groups):
+
+            def given(value: Value, idle: Value, index: int = index) -> Value:
+                """What an idle group sees as 0, so that nothing behind it follows."""
+                return value & (~idle[index]).replicate(len(value)) if config.gating else value
+
+            arriving = partial(given, idle=sums_tag.idle if config.gating else Const(0))
+            leaving = partial(given, idle=totals_idle)
             m.d.comb += [
-                group.step.eq(step),
-                group.first.eq(sums_tag.first),
-                group.negative.eq(sums_tag.negative),
-                group.shift.eq(sums_tag.shift),
-                group.place.eq(sums_tag.place),
-                group.tops.eq(tops),
-                group.capture.eq(capture),
-                group.width.eq(totals_width),
+                group.step.eq(arriving(step)),
+                group.first.eq(arriving(sums_tag.first)),
+                group.negative.eq(arriving(sums_tag.negative)),
+                group.shift.eq(arriving(sums_tag.shift)),
+                group.place.eq(arriving(sums_tag.place)),
+                group.tops.eq(arriving(tops)),
+                group.capture.eq(leaving(capture_columns)),
+                group.width.eq(leaving(totals_width)),
             ]
-            m.d.comb += [group.count[p].eq(count[p]) for p in range(config.planes_per_cycle)]
+            m.d.comb += [group.count[p].eq(arriving(count[p])) for p in range(config.planes_per_cycle)]
             if config.bitwise or config.carryless:
-                m.d.comb += group.operation.eq(totals_operation)
+                m.d.comb += group.operation.eq(leaving(totals_operation))
             if config.bitwise:
                 m.d.comb += [
-                    group.used.eq(sums_tag.used),
-                    group.bit_place.eq(sums_tag.place),
-                    group.sums_width.eq(sums_tag.format.width),
+                    group.used.eq(arriving(sums_tag.used)),
+                    group.bit_place.eq(arriving(sums_tag.place)),
+                    group.sums_width.eq(arriving(sums_tag.format.width)),
                 ]
             for cell in range(config.group_words):
                 column = index * config.group_words + cell
@@ -288,6 +322,8 @@ class Macro(wiring.Component):
             ]
             if config.beyond_mac:
                 m.d.sync += totals_operation.eq(sums_tag.operation)
+            if config.gating:
+                m.d.sync += totals_idle.eq(sums_tag.idle)
 
         with m.If(self.o_stream.ready):
             m.d.sync += self.o_stream.valid.eq(0)
@@ -310,6 +346,12 @@ class Macro(wiring.Component):
             with m.If(capture):
                 m.d.sync += [distances.eq(totals_operation == Operation.XOR), result_width.eq(totals_width)]
             m.submodules.best_match = best_match = BestMatch(config)
+            if config.gating:
+                result_idle = Signal.like(totals_idle)
+                with m.If(capture):
+                    m.d.sync += result_idle.eq(totals_idle)
+                m.d.comb += best_match.idle.eq(result_idle)
+                distances &= ~result_idle.all()
             m.d.comb += [
                 best_match.valid.eq(self.o_stream.valid & self.o_stream.ready & distances),
                 best_match.width.eq(result_width),

@@ -1,5 +1,7 @@
 """Bit cells in the memories of an FPGA."""
 
+from functools import partial
+
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -20,8 +22,8 @@ class LutRamArray(BitCellArray):
     #: What synthesis makes of the memories: the attribute that Yosys and the vendors' tools know.
     ram_style = "distributed"
 
-    def read(self, m: Module, memory: Memory, address: Value) -> Value:
-        """The word of a memory that multiplies in this cycle."""
+    def read(self, m: Module, memory: Memory, row: int, address: Value) -> Value:
+        """The word of a memory, which holds one row of each row group, that multiplies in this cycle."""
         port = memory.read_port(domain="comb")
         m.d.comb += port.addr.eq(address)
         return port.data
@@ -39,9 +41,8 @@ class LutRamArray(BitCellArray):
         for weight_set in range(config.weight_sets):
             with m.If(self.enable[weight_set]):
                 m.d.comb += written_set.eq(weight_set)
-        address = Cat(self.row_group[:group_bits], self.set[:set_bits])
 
-        def store(name: str, write: Value) -> Value:
+        def store(index: int, name: str, write: Value) -> Value:
             memory = Memory(
                 shape=config.beat_bits,
                 depth=config.weight_sets << group_bits,
@@ -51,10 +52,11 @@ class LutRamArray(BitCellArray):
             m.submodules[name] = memory
             port = memory.write_port()
             m.d.comb += [port.en.eq(write), port.addr.eq(Cat(block, written_set)), port.data.eq(self.data)]
-            return self.read(m, memory, address)
+            source = self.source_of(index)
+            return self.read(m, memory, index, Cat(source.row_group[:group_bits], source.set[:set_bits]))
 
         return [
-            self.row_of(m, f"memory_{index}", store, self.enable.any() & (row == index))
+            self.row_of(m, f"memory_{index}", partial(store, index), self.enable.any() & (row == index))
             for index in range(config.group_rows)
         ]
 
@@ -64,16 +66,17 @@ class BlockRamArray(LutRamArray):
 
     Members
     -------
-    read_enable : In(1)
-        Reads the cells that multiply with the ``x`` of the next cycle, and of all cycles until the next read.
+    read_enable : In(row_blocks)
+        Reads the cells that multiply with the ``x`` of the next cycle, and of all cycles until the next read, in these
+        blocks of rows; the others keep what they read.
     """
 
     ram_style = "block"
 
     def __init__(self, config: MacroConfig):
-        super().__init__(config, {"read_enable": In(1)})
+        super().__init__(config, {"read_enable": In(config.row_blocks)})
 
-    def read(self, m: Module, memory: Memory, address: Value) -> Value:
+    def read(self, m: Module, memory: Memory, row: int, address: Value) -> Value:
         port = memory.read_port()
-        m.d.comb += [port.en.eq(self.read_enable), port.addr.eq(address)]
+        m.d.comb += [port.en.eq(self.read_enable[row // self.config.block_rows]), port.addr.eq(address)]
         return port.data

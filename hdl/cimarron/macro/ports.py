@@ -59,7 +59,9 @@ class OperationLayout(data.StructLayout):
     """One vector of activations against one weight set.
 
     Bits of ``x`` from ``bits`` up are ignored; ``signed`` makes bit ``bits - 1`` the sign, in products that carry.
-    ``operation`` is one of `Operation`; a macro with nothing but MAC has no such field.
+    Column groups with a 1 in ``idle`` take no part: their elements of the result stay what they were. Reset makes them
+    0. A macro without gating has no such field, and products with the transposed weights ignore it. ``operation`` is
+    one of `Operation`; a macro with nothing but MAC has no such field.
     """
 
     def __init__(self, config: MacroConfig):
@@ -69,6 +71,7 @@ class OperationLayout(data.StructLayout):
             "signed": 1,
             "set": _index_bits(config.weight_sets),
         }
+        fields |= {"idle": config.groups} if config.gating else {}
         super().__init__(fields | ({"operation": OPERATION_BITS} if config.beyond_mac else {}))
 
 
@@ -78,6 +81,7 @@ class ResultLayout(data.StructLayout):
     With weights of w bits, output j is ``y[j * w // cell_bits]``; the other elements are 0. With the transposed
     weights, output i is ``y[i]``. ``input_sum`` is the sum of the activations, unsigned where signs do not matter.
     ``error`` marks an operation that asked for a width, a set or an operation that does not exist: the rest is 0.
+    Elements of column groups that were idle are those of the last result that was not ``idle`` there.
     """
 
     def __init__(self, config: MacroConfig):

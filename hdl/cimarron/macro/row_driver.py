@@ -90,6 +90,9 @@ class RowDriver(wiring.Component):
             plane.operation.eq(Operation.TRANSPOSED),
             plane.columns.eq(Array(held[place] for place in range(config.plane_groups))[place]),
         ]
+        if config.gating:
+            for source in plane.source:
+                m.d.comb += [source.set.eq(weight_set), source.row_group.eq(row_group)]
         with m.If(leaves):
             m.d.sync += place.eq(Mux(last, top, place - 1))
             with m.If(last):
