@@ -12,7 +12,7 @@ from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotb.utils import get_sim_time
 from tblib.engine import EnginePort
 from tblib.engine_model import EngineModel
-from tblib.jobs import random_mac
+from tblib.jobs import random_mac, random_store
 from tblib.macro import occupied_cycles
 from tblib.vector_jobs import random_vector
 
@@ -24,6 +24,9 @@ COUNTERS = ("busy", "compute", "stall_input", "stall_weights", "stall_output", "
 #: Where descriptors lie in memory, in bytes from its start.
 DESCRIPTORS = SOC.ram_bytes // 2
 
+#: Where STORE jobs write; what others read lies before the descriptors.
+SCRATCH = SOC.ram_bytes * 3 // 4
+
 #: How often each test runs.
 SEQUENCES = int(os.environ.get("CIMARRON_SEQUENCES", "20"))
 
@@ -34,6 +37,9 @@ def now() -> int:
 
 
 def random_job(rng: Random) -> tuple[Opcode, dict[str, int]]:
+    if rng.random() < 0.2:
+        memory = range(RAM_BASE + SCRATCH, RAM_BASE + SOC.ram_bytes)
+        return Opcode.STORE, random_store(rng, CONFIG, memory, CONFIG.act_buffer_bytes // 4)
     if rng.random() < 0.2:
         length = rng.choice((1, CONFIG.port_bytes, rng.randrange(1, CONFIG.act_buffer_bytes // 4)))
         return Opcode.LOAD, {"source": RAM_BASE, "destination": 0, "length": length}
@@ -53,7 +59,7 @@ class Bench:
     def __init__(self, dut):
         self.dut = dut
         self.port = EnginePort(dut)
-        self.model = EngineModel(CONFIG, bytes(SOC.ram_bytes), RAM_BASE)
+        self.model = EngineModel(CONFIG, bytearray(SOC.ram_bytes), RAM_BASE)
         self.retired: list[tuple[int, dict[str, int]]] = []
 
     async def watch(self) -> None:

@@ -213,11 +213,13 @@ async def a_full_queue_refuses_and_reports(dut):
 @cocotb.test()
 async def unreachable_memory_ends_in_an_error(dut):
     rng, port = await start(dut, bytearray(256))
-    for opcode in (Opcode.LOAD, Opcode.MAC):
+    for opcode in (Opcode.LOAD, Opcode.STORE, Opcode.MAC):
         beyond = RAM_BASE + 4096
         fields, _ = random_mac(rng, CONFIG)
         if opcode == Opcode.LOAD:
             await port.push(pack_job(opcode, source=beyond, destination=0, length=4))
+        elif opcode == Opcode.STORE:
+            await port.push(pack_job(opcode, source=0, destination=beyond, length=4))
         else:
             await port.push(job_words({**fields, "weight_addr": beyond}))
         assert await port.wait_idle() == EngineError.BAD_MEMORY_ADDRESS

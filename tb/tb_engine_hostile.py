@@ -19,7 +19,7 @@ from cimarron.isa import (
 from cocotb.triggers import ClockCycles, FallingEdge, gather
 from tblib.engine import EnginePort, start
 from tblib.engine_model import EngineModel
-from tblib.jobs import job_words, random_mac
+from tblib.jobs import job_words, random_mac, random_store
 from tblib.vector_jobs import random_vector
 
 CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
@@ -59,7 +59,9 @@ def honest_job(rng: Random, memory: bytearray, at: int = RAM_BASE) -> dict[str, 
 
 
 def any_job(rng: Random, memory: bytearray, at: int) -> list[int]:
-    """Descriptor of a small valid job of either kind that computes."""
+    """Descriptor of a small valid job that computes, or writes memory from ``at`` on."""
+    if rng.random() < 0.2:
+        return pack_job(Opcode.STORE, **random_store(rng, CONFIG, range(at, RAM_BASE + len(memory))))
     if rng.random() < 0.5:
         return job_words(honest_job(rng, memory, at))
     fields, tables = random_vector(rng, CONFIG, limit=4)

@@ -101,6 +101,22 @@ def test_load_copies_to_the_byte():
     assert model.retired == 1
 
 
+def test_store_copies_to_the_byte():
+    model = EngineModel(CONFIG, bytearray(b"\xee" * 64), BASE)
+    model.activations[3:8] = bytes([1, 2, 3, 4, 5])
+    model.execute(pack_job(Opcode.STORE, source=3, destination=BASE + 6, length=5))
+    assert model.memory[5:12].hex() == "ee0102030405ee"
+    assert model.retired == 1
+
+
+def test_stores_before_an_error_stay():
+    model = EngineModel(CONFIG, bytearray(64), BASE)
+    model.activations[:4] = bytes([1, 2, 3, 4])
+    with pytest.raises(JobError):
+        model.execute(pack_job(Opcode.STORE, source=0, destination=BASE + 62, length=4))
+    assert model.memory == bytes(62) + bytes([1, 2])
+
+
 def test_dot_products_get_their_bias():
     # [5, -6, 7] x columns [1, 2, 3] and [-1, 0, 127].
     assert int32s(run(WEIGHTS, bytes([5, 250, 7])), 2) == [100 + 5 - 12 + 21, -7 - 5 + 889]
@@ -244,7 +260,24 @@ def test_widths_that_do_not_exist(changes):
     assert error_of(words) == (EngineError.BAD_WIDTH, words[0])
 
 
-@pytest.mark.parametrize("opcode", [0, 4, 255])
+@pytest.mark.parametrize(
+    ("changes", "code", "info"),
+    [
+        ({"length": 0}, EngineError.BAD_SHAPE, 3),
+        ({"source": 252, "length": 5}, EngineError.BAD_ACT_ADDRESS, 257),
+        ({"destination": BASE + 1025}, EngineError.BAD_MEMORY_ADDRESS, BASE + 1024),
+        ({"destination": BASE - 1}, EngineError.BAD_MEMORY_ADDRESS, BASE - 4),
+    ],
+)
+def test_bad_stores(changes, code, info):
+    store = {"source": 0, "destination": BASE, "length": 4}
+    model = EngineModel(CONFIG, bytearray(1024), BASE)
+    with pytest.raises(JobError) as error:
+        model.execute(pack_job(Opcode.STORE, **(store | changes)))
+    assert (error.value.code, error.value.info, model.retired) == (code, info, 0)
+
+
+@pytest.mark.parametrize("opcode", [0, 5, 255])
 def test_opcodes_that_do_not_exist(opcode):
     assert error_of([opcode] + [0] * 23) == (EngineError.BAD_OPCODE, opcode)
 

@@ -151,12 +151,99 @@ def test_dma_refuses_what_is_not_in_memory(name: str) -> None:
         port = dut.dma
         ctx.set(port.cyc, 1)
         ctx.set(port.stb, 1)
-        for addresses, write, answer in ((outside, 0, (0, 1)), (inside, 0, (1, 0)), (inside, 1, (0, 1))):
+        ctx.set(port.dat_w, 1)
+        ctx.set(port.sel, 1)
+        for addresses, write, answer in ((outside, 1, (0, 1)), (outside, 0, (0, 1)), (inside, 0, (1, 0))):
             ctx.set(port.we, write)
             for address in addresses:
                 ctx.set(port.adr, address // step)
                 await ctx.tick()
                 assert (ctx.get(port.ack), ctx.get(port.err)) == answer, hex(address)
+                assert not answer[0] or ctx.get(port.dat_r) == 0, "nothing outside was written"
+
+    simulate(CONFIGS[name], bench)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_dma_writes_a_beat_per_cycle_while_the_cpu_works(name: str) -> None:
+    """Bytes as enabled, both names of the memory in turn; the other port reads elsewhere and writes elsewhere."""
+    step = CONFIGS[name].engine.port_bytes
+    rng = random.Random(13)
+    init = rng.randbytes(64 * step)
+    expected = bytearray(init)
+    first = RAM_BASE // step
+
+    async def dma(ctx, dut: Ram) -> None:
+        port = dut.dma
+        ctx.set(port.cyc, 1)
+        ctx.set(port.stb, 1)
+        ctx.set(port.we, 1)
+        for beat in range(32):
+            data, sel = rng.randbytes(step), rng.getrandbits(step)
+            for lane in range(step):
+                if sel >> lane & 1:
+                    expected[beat * step + lane] = data[lane]
+            ctx.set(port.adr, first + beat + (beat % 2) * (2**31 // step))
+            ctx.set(port.dat_w, int.from_bytes(data, "little"))
+            ctx.set(port.sel, sel)
+            assert not ctx.get(port.stall)
+            await ctx.tick()
+            assert (ctx.get(port.ack), ctx.get(port.err)) == (1, 0)
+        ctx.set(port.we, 0)
+        for beat in range(64):
+            ctx.set(port.adr, first + beat)
+            await ctx.tick()
+            assert ctx.get(port.dat_r) == int.from_bytes(expected[beat * step :][:step], "little")
+
+    async def cpu(ctx, dut: Ram) -> None:
+        for beat in range(12):
+            word = 40 * step // 4 + beat
+            assert (await access(ctx, dut, word))[0] == int.from_bytes(init[4 * word : 4 * word + 4], "little")
+            expected[4 * word : 4 * word + 4] = value = rng.randbytes(4)
+            assert (await access(ctx, dut, word, write=int.from_bytes(value, "little")))[1] == 1
+
+    simulate(CONFIGS[name], dma, cpu, init=init)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_read_of_the_cpu_meets_a_write(name: str) -> None:
+    """In a burst, each word read in the cycle in which the other port writes its row is the new one."""
+    step = CONFIGS[name].engine.port_bytes
+
+    async def dma(ctx, dut: Ram) -> None:
+        port = dut.dma
+        ctx.set(port.cyc, 1)
+        ctx.set(port.stb, 1)
+        ctx.set(port.we, 1)
+        ctx.set(port.adr, RAM_BASE // step)
+        ctx.set(port.dat_w, int.from_bytes(b"\xaa" * step, "little"))
+        ctx.set(port.sel, 0b0110)
+        await ctx.tick()
+        ctx.set(port.stb, 0)
+
+    async def cpu(ctx, dut: Ram) -> None:
+        assert await access(ctx, dut, 0) == (0x01AAAA01, 2)
+
+    simulate(CONFIGS[name], dma, cpu, init=bytes([1]) * step)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_cpu_sees_what_dma_wrote(name: str) -> None:
+    step = CONFIGS[name].engine.port_bytes
+
+    async def bench(ctx, dut: Ram) -> None:
+        port = dut.dma
+        ctx.set(port.cyc, 1)
+        ctx.set(port.stb, 1)
+        ctx.set(port.we, 1)
+        ctx.set(port.adr, RAM_BASE // step + 3)
+        ctx.set(port.dat_w, int.from_bytes(bytes(range(step)), "little"))
+        ctx.set(port.sel, (1 << step) - 1)
+        await ctx.tick()
+        ctx.set(port.stb, 0)
+        for lane in range(step // 4):
+            expected = int.from_bytes(bytes(range(4 * lane, 4 * lane + 4)), "little")
+            assert (await access(ctx, dut, 3 * step // 4 + lane))[0] == expected
 
     simulate(CONFIGS[name], bench)
 

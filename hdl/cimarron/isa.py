@@ -126,7 +126,7 @@ class EngineError(enum.IntEnum):
     BAD_OPCODE = 1  #: info: the opcode
     BAD_WIDTH = 2  #: info: the descriptor's control word
     BAD_SHAPE = 3  #: info: the number of the first descriptor word that makes the job impossible
-    BAD_ACT_ADDRESS = 4  #: info: end of a LOAD, address of the image row, or first output, beyond the buffer
+    BAD_ACT_ADDRESS = 4  #: info: end of a LOAD or STORE, address of the image row, or first output, beyond the buffer
     BAD_MEMORY_ADDRESS = 5  #: info: byte address the memory port refused
     PSUM_OVERFLOW = 6  #: info: psum entries the job needs
     QUEUE_OVERFLOW = 7  #: info: word written to a full queue, or to FETCH_JOBS while others are fetched
@@ -141,6 +141,7 @@ class Opcode(enum.IntEnum):
     LOAD = 1  #: copy from memory to the activation buffer
     MAC = 2  #: fully connected or convolution layer (or a stripe of one)
     VECTOR = 3  #: elementwise function of one or two tensors of bytes, or a maximum pool
+    STORE = 4  #: copy from the activation buffer to memory
 
 
 class OutFormat(enum.IntEnum):
@@ -209,6 +210,12 @@ JOB_FIELDS: dict[Opcode, dict[str, Field]] = {
         "source": Field(1, 0, 32, "memory byte address, a multiple of the memory port's width"),
         "destination": Field(2, 0, 32, "activation buffer byte address, a multiple of the buffer port's width"),
         "length": Field(3, 0, 32, "bytes, at least 1; the last beat is cut to the length"),
+    },
+    Opcode.STORE: {
+        "opcode": Field(0, 0, 8, "Opcode.STORE"),
+        "destination": Field(1, 0, 32, "memory byte address, of any alignment"),
+        "source": Field(2, 0, 32, "activation buffer byte address, of any alignment"),
+        "length": Field(3, 0, 32, "bytes, at least 1"),
     },
     Opcode.MAC: {
         "opcode": Field(0, 0, 8, "Opcode.MAC"),

@@ -54,8 +54,8 @@ class EngineModel:
     Parameters
     ----------
     config : EngineConfig
-    memory : bytes-like
-        What the memory port sees.
+    memory : bytes or bytearray
+        What the memory port sees; STORE jobs need one that can be written.
     base : int
         Memory address of its first byte.
 
@@ -85,14 +85,16 @@ class EngineModel:
         Raises
         ------
         JobError
-            With the error code and its info. For BAD_ACT_ADDRESS that is the end of a LOAD, the image row, the second
-            operand's pixel or the output value that lies beyond the buffer. What was written before stays.
+            With the error code and its info. For BAD_ACT_ADDRESS that is the end of a LOAD or STORE, the image row, the
+            second operand's pixel or the output value that lies beyond the buffer. What was written before stays.
         """
         if words[0] & 0xFF not in set(Opcode):
             raise JobError(EngineError.BAD_OPCODE, words[0] & 0xFF)
         fields = unpack_job(list(words))
         if fields["opcode"] == Opcode.LOAD:
             self._load(fields)
+        elif fields["opcode"] == Opcode.STORE:
+            self._store_to_memory(fields)
         elif fields["opcode"] == Opcode.VECTOR:
             self._check_vector(fields, words[0])
             self._vector(fields)
@@ -122,6 +124,19 @@ class EngineModel:
         if end > len(self.activations):
             raise JobError(EngineError.BAD_ACT_ADDRESS, min(end, 0xFFFF_FFFF))
         self.activations[fields["destination"] : end] = self._read(fields["source"], fields["length"])
+
+    def _store_to_memory(self, fields: dict[str, int]) -> None:
+        assert isinstance(self.memory, bytearray)
+        source, length, port = fields["source"], fields["length"], self.config.port_bytes
+        if length == 0:
+            raise JobError(EngineError.BAD_SHAPE, 3)
+        if source + length > len(self.activations):
+            raise JobError(EngineError.BAD_ACT_ADDRESS, min(source + length, 0xFFFF_FFFF))
+        for offset in range(length):
+            at = fields["destination"] + offset - self.base
+            if not 0 <= at // port * port <= len(self.memory) - port:
+                raise JobError(EngineError.BAD_MEMORY_ADDRESS, self.base + at // port * port)
+            self.memory[at] = self.activations[source + offset]
 
     def _check_mac(self, fields: dict[str, int], control: int) -> None:
         macro = self.config.macro

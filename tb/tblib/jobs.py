@@ -163,6 +163,13 @@ def random_mac(rng: Random, config: EngineConfig, *, limit: int = 6) -> tuple[di
     return fields, bytes(stream)
 
 
+def random_store(rng: Random, config: EngineConfig, memory: range, limit: int = 120) -> dict[str, int]:
+    """Fields of a valid STORE job of at most ``limit`` bytes, from anywhere in the buffer to anywhere in ``memory``."""
+    length = rng.choice((1, config.port_bytes, rng.randrange(1, limit + 1)))
+    source = rng.choice((0, config.act_buffer_bytes - length, rng.randrange(config.act_buffer_bytes - length + 1)))
+    return {"source": source, "destination": rng.choice(memory[: len(memory) - length]), "length": length}
+
+
 def job_words(fields: dict[str, int]) -> list[int]:
     """Descriptor of a MAC job."""
     return pack_job(Opcode.MAC, **fields)

@@ -21,6 +21,7 @@ from .ports import CommandSignature, MonitorSignature, bus_signature, dma_signat
 from .queue import JobQueue
 from .registers import Registers
 from .sequencer import Sequencer
+from .storer import Storer
 from .tables import Tables
 from .vector import Vector
 from .window import Window
@@ -34,7 +35,7 @@ class Engine(wiring.Component):
     Parts work at the same time, each as far ahead as its inputs allow: the fetcher reads job descriptors and the
     loader fills idle weight sets, both from memory, the gather turns the activation buffer into vectors, the drain
     turns results into outputs. The feeder between gather and macro waits for the weights; the macro's own handshake
-    carries back-pressure from the drain.
+    carries back-pressure from the drain. The storer writes activations back to memory.
 
     Members
     -------
@@ -43,7 +44,7 @@ class Engine(wiring.Component):
     command : In(CommandSignature())
         Custom instructions.
     dma : Out(dma_signature(config))
-        Memory that holds weights, inputs and job descriptors.
+        Memory that holds weights, inputs, job descriptors and what STORE jobs write.
     irq : Out(1)
         See `cimarron.isa.Register.IRQ_ENABLE`.
     monitor : Out(MonitorSignature())
@@ -75,14 +76,15 @@ class Engine(wiring.Component):
             return ResetInserter(registers.abort)(part)
 
         queue, fetcher, sequencer, loader = JobQueue(config), Fetcher(config), Sequencer(config), Loader(config)
-        arbiter = PipelinedArbiter(2, dma_signature(config))
-        vector, tables = Vector(config), Tables(config)
+        arbiter = PipelinedArbiter(3, dma_signature(config))
+        vector, tables, storer = Vector(config), Tables(config), Storer(config)
         gather, feeder, macro, drain = Gather(config), Feeder(config), Macro(config.macro), Drain(config)
         m.submodules.queue = resettable(queue)
         m.submodules.fetcher = resettable(fetcher)
         m.submodules.arbiter = resettable(arbiter)
         m.submodules.sequencer = resettable(sequencer)
         m.submodules.loader = resettable(loader)
+        m.submodules.storer = resettable(storer)
         m.submodules.gather = resettable(gather)
         m.submodules.feeder = resettable(feeder)
         m.submodules.macro = resettable(macro)
@@ -97,6 +99,7 @@ class Engine(wiring.Component):
         # A descriptor is a few beats, and without it the loader has nothing to do.
         connect(m, fetcher.dma, arbiter.initiators[0])
         connect(m, loader.dma, arbiter.initiators[1])
+        connect(m, storer.dma, arbiter.initiators[2])
         connect(m, arbiter.bus, flipped(self.dma))
         connect(m, gather.o_stream, feeder.i_stream)
         connect(m, feeder.o_stream, macro.i_stream)
@@ -150,9 +153,12 @@ class Engine(wiring.Component):
             vector.start.eq(sequencer.start & sequencer.vector),
             drain.vector.eq(vector.beat),
             loader.start_load.eq(sequencer.start_load),
-            sequencer.loader_ready.eq(loader.ready),
-            sequencer.loading.eq(loader.loading),
-            sequencer.load_done.eq(loader.load_done),
+            storer.job.eq(sequencer.next_load.as_value()),
+            storer.start.eq(sequencer.start_store),
+            # While activations move, nothing is read from memory that may not be written yet.
+            sequencer.loader_ready.eq(loader.ready & ~storer.storing),
+            sequencer.loading.eq(loader.loading | storer.storing),
+            sequencer.load_done.eq(loader.load_done | storer.done),
             loader.set_done.eq(drain.set_done),
             loader.bank_done.eq(drain.bank_done),
             params.write.eq(loader.record_write),
@@ -174,20 +180,23 @@ class Engine(wiring.Component):
 
         # Ports of the activation buffer: the bus first, then whatever job there is.
         m.d.comb += [
-            window.hold.eq(gather.hold | vector.hold),
+            window.hold.eq(gather.hold | vector.hold | storer.hold),
             gather.steal.eq(window.steal_read),
             vector.steal.eq(window.steal_read),
+            storer.steal.eq(window.steal_read),
             gather.read.data.eq(act_buffer.read.data),
             vector.read.data.eq(act_buffer.read.data),
+            storer.read.data.eq(act_buffer.read.data),
             window.read.data.eq(act_buffer.read.data),
             drain.advance.eq(~window.steal_write),
             vector.advance.eq(~window.steal_write),
             loader.act_advance.eq(~window.steal_write),
         ]
         read, write = act_buffer.read, act_buffer.write
-        job_read = ~window.steal_read
+        job_read = ~window.steal_read & ~storer.storing
         for granted, source in (
             (window.steal_read, window.read),
+            (~window.steal_read & storer.storing, storer.read),
             (job_read & sequencer.vector, vector.read),
             (job_read & ~sequencer.vector, gather.read),
         ):
@@ -207,6 +216,7 @@ class Engine(wiring.Component):
             (sequencer.failed, sequencer.failure.code, sequencer.failure.info),
             (fetcher.failed, fetcher.failure.code, fetcher.failure.info),
             (loader.bad_address, EngineError.BAD_MEMORY_ADDRESS, loader.address),
+            (storer.bad_address, EngineError.BAD_MEMORY_ADDRESS, storer.address),
             (gather.bad_address, EngineError.BAD_ACT_ADDRESS, gather.address),
             (vector.bad_address, EngineError.BAD_ACT_ADDRESS, vector.address),
             (drain.bad_address, EngineError.BAD_ACT_ADDRESS, drain.address),

@@ -33,7 +33,7 @@ class MonitorSignature(wiring.Signature):
 
     ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters
     are those of the registers (see `cimarron.isa.Register`) and include that job in that cycle. ``beat`` is high
-    in every cycle in which a word arrives over the memory port.
+    in every cycle in which the memory port answers a beat, read or written.
     """
 
     def __init__(self) -> None:
@@ -46,6 +46,9 @@ def bus_signature() -> wishbone.Signature:
 
 
 def dma_signature(config: EngineConfig) -> wishbone.Signature:
-    """Memory port (initiator, read only): pipelined Wishbone, ``weight_port_bits`` wide, 32-bit byte addresses."""
+    """Memory port (initiator): pipelined Wishbone, ``weight_port_bits`` wide, 32-bit byte addresses.
+
+    Only STORE jobs write, each beat once, with byte enables in its first and last one.
+    """
     addr_width = 32 - (config.port_bytes - 1).bit_length()
     return wishbone.Signature(addr_width=addr_width, data_width=config.weight_port_bits, features={"err", "stall"})

@@ -26,8 +26,8 @@ class Sequencer(wiring.Component):
     as soon as that is free and to the computing part (gather, macro, drain) as soon as that is free; ``start`` pulses
     in the cycle after ``job`` has changed, while ``vector`` says that it is a VECTOR job, which computes in the vector
     path and the end of the drain. Such a job goes the same two ways, but its tables wait until those of another one
-    have served. A LOAD job waits until nothing computes, and computing until it is done; the next descriptor is
-    collected meanwhile. ``retired`` pulses in the cycle after a job's last write.
+    have served. A LOAD or STORE job waits until nothing computes, and everything else until it is done; the next
+    descriptor is collected meanwhile. ``retired`` pulses in the cycle after a job's last write.
     """
 
     def __init__(self, config: EngineConfig):
@@ -44,6 +44,7 @@ class Sequencer(wiring.Component):
                 "start_mac": Out(1),
                 "start_tables": Out(1),
                 "start_load": Out(1),
+                "start_store": Out(1),
                 "loader_ready": In(1),
                 "loading": In(1),
                 "load_done": In(1),
@@ -116,8 +117,8 @@ class Sequencer(wiring.Component):
             with m.State("CHECK"):
                 m.d.comb += waiting.eq(1)
                 m.next = "MAC"
-                with m.If(mac.opcode == Opcode.LOAD):
-                    m.next = "LOAD"
+                with m.If((mac.opcode == Opcode.LOAD) | (mac.opcode == Opcode.STORE)):
+                    m.next = "COPY"
                 self._check(m, limit)
 
             with m.State("MAC"):
@@ -138,9 +139,14 @@ class Sequencer(wiring.Component):
                 with m.If(taken_loader & taken_compute):
                     m.next = "WORDS"
 
-            with m.State("LOAD"):
-                m.d.comb += [waiting.eq(1), self.start_load.eq(self.loader_ready & ~self.computing)]
-                with m.If(self.start_load):
+            with m.State("COPY"):
+                free = self.loader_ready & ~self.computing
+                m.d.comb += [
+                    waiting.eq(1),
+                    self.start_load.eq(free & (load.opcode == Opcode.LOAD)),
+                    self.start_store.eq(free & (load.opcode == Opcode.STORE)),
+                ]
+                with m.If(free):
                     m.next = "WORDS"
         return m
 
@@ -190,9 +196,11 @@ class Sequencer(wiring.Component):
             ),
         ]
         end = load.destination + load.length
-        load_rules = [
-            (load.source & config.port_bytes - 1 != 0, EngineError.BAD_SHAPE, 1),
-            (load.destination & config.act_port_bytes - 1 != 0, EngineError.BAD_SHAPE, 2),
+        # The buffer's end of a LOAD and of a STORE lies in the same bits; the latter needs no alignment.
+        is_load = load.opcode == Opcode.LOAD
+        copy_rules = [
+            (is_load & (load.source & config.port_bytes - 1 != 0), EngineError.BAD_SHAPE, 1),
+            (is_load & (load.destination & config.act_port_bytes - 1 != 0), EngineError.BAD_SHAPE, 2),
             (load.length == 0, EngineError.BAD_SHAPE, 3),
             (end > config.act_buffer_bytes, EngineError.BAD_ACT_ADDRESS, Mux(end[32], ~0, end[:32])),
         ]
@@ -206,8 +214,8 @@ class Sequencer(wiring.Component):
             first_broken(mac_rules)
         with m.Elif(mac.opcode == Opcode.VECTOR):
             first_broken(vector_rules)
-        with m.Elif(mac.opcode == Opcode.LOAD):
-            first_broken(load_rules)
+        with m.Elif(is_load | (mac.opcode == Opcode.STORE)):
+            first_broken(copy_rules)
         with m.Else():
             m.d.comb += [
                 self.failed.eq(1),

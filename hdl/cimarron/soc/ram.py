@@ -28,9 +28,10 @@ class Ram(wiring.Component):
     """True dual-port memory, little-endian; neither port ever waits for the other.
 
     The CPU port writes in one cycle and reads in two. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
-    the first takes one cycle, so that a cache line of 8 words arrives in 9. The DMA port takes one request per cycle
-    and answers it in the next: ``ack`` with the data, or ``err`` for a write and for an address outside the memory.
-    Bit 31 of its byte address is ignored. A read that meets a write to the same bytes returns the new ones.
+    the first takes one cycle, so that a cache line of 8 words arrives in 9. The DMA port takes one request per cycle,
+    read or write, and answers it in the next: ``ack``, with the data of a read, or ``err`` for an address outside the
+    memory. Bit 31 of its byte address is ignored. A read that meets the other port's write to the same bytes returns
+    the new ones; two writes to the same bytes in one cycle leave those of either port, as block RAM would.
 
     In the generated Verilog the contents are the array ``memory`` (`Ram.array`) of the module whose name ends in
     ``.ram`` (the name of this submodule): one element of ``weight_port_bits`` per DMA beat, byte 0 in bits 7..0.
@@ -76,9 +77,9 @@ class Ram(wiring.Component):
         step = self._row_bytes
         rows = [int.from_bytes(self._init[start : start + step], "little") for start in range(0, len(self._init), step)]
         m.submodules.memory = array = memory.Memory(shape=8 * step, depth=self._rows, init=rows)
-        write = array.write_port(granularity=8)
-        read = array.read_port()
+        write, dma_write = array.write_port(granularity=8), array.write_port(granularity=8)
         # Yosys can bypass a port of an FPGA's block RAM, but gets the old contents only out of a second copy of it.
+        read = array.read_port(transparent_for=(dma_write,))
         dma_read = array.read_port(transparent_for=(write,))
 
         bus = self.bus
@@ -113,6 +114,13 @@ class Ram(wiring.Component):
         row_bits = (self._rows - 1).bit_length()
         inside = dma.adr[row_bits:-1] == RAM_BASE // step >> row_bits
         request = dma.cyc & dma.stb
-        m.d.comb += [dma_read.addr.eq(dma.adr), dma_read.en.eq(request), dma.dat_r.eq(dma_read.data)]
-        m.d.sync += [dma.ack.eq(request & inside & ~dma.we), dma.err.eq(request & ~(inside & ~dma.we))]
+        m.d.comb += [
+            dma_read.addr.eq(dma.adr),
+            dma_read.en.eq(request & ~dma.we),
+            dma.dat_r.eq(dma_read.data),
+            dma_write.addr.eq(dma.adr),
+            dma_write.data.eq(dma.dat_w),
+            dma_write.en.eq(Mux(request & inside & dma.we, dma.sel, 0)),
+        ]
+        m.d.sync += [dma.ack.eq(request & inside), dma.err.eq(request & ~inside)]
         return m

@@ -11,6 +11,7 @@ from .fetcher import Fetcher
 from .loader import Loader
 from .macro import Macro
 from .port import Port
+from .storer import store_cycles
 from .vector import vector_cycles
 from .walk import piece_counts
 
@@ -61,7 +62,7 @@ class EngineCycles:
 
     def __init__(self, config: EngineConfig):
         self.config = config
-        port = Port()
+        self._port = port = Port()
         self._fetcher = Fetcher(config, port)
         self._loader = Loader(config, port)
         self._free = 0  # cycle from which the sequencer can collect a descriptor
@@ -101,8 +102,8 @@ class EngineCycles:
         ValueError
             If the macro skips planes and they are not given.
         """
-        if job["opcode"] == Opcode.LOAD:
-            return self._load(job)
+        if job["opcode"] in (Opcode.LOAD, Opcode.STORE):
+            return self._copy(job)
         if job["opcode"] == Opcode.VECTOR:
             return self._vector(job)
         if planes is None and self.config.macro.plane_skipping:
@@ -122,10 +123,15 @@ class EngineCycles:
         since, self._since = self._since, self._written + 1
         return JobCycles(retired=self._since, busy=self._since - since, **counts)
 
-    def _load(self, job: Mapping[str, int]) -> JobCycles:
+    def _copy(self, job: Mapping[str, int]) -> JobCycles:
         given = max(self._collected + 2, self._loader.ready, self._written + 1)
         self._give(given)
-        self._written = self._loader.load(given, job["length"])
+        if job["opcode"] == Opcode.LOAD:
+            self._written = self._loader.load(given, job["length"])
+        else:
+            self._written = store_cycles(job, self.config, self._port, given)
+            # Nothing is loaded meanwhile.
+            self._loader.ready = self._written + 1
         return self._retire()
 
     def _vector(self, job: Mapping[str, int]) -> JobCycles:
