@@ -71,6 +71,15 @@ DIALS = [
     ),
 ]
 MEMORIES = DIALS[-4:]
+#: One tree for the planes of both halves of a cycle: without and with registers inside, and in other settings.
+PUMPED = [
+    MacroConfig(rows=4, words=2, planes_per_cycle=2, double_pumped=True),
+    MacroConfig(rows=9, words=4, planes_per_cycle=4, max_act_bits=5, pipeline=2, adder="ripple", double_pumped=True),
+    MacroConfig(rows=8, words=4, cell_bits=2, row_groups=2, planes_per_cycle=2, plane_skipping=True, pipeline=1,
+                gating=False, double_pumped=True),
+    MacroConfig(rows=8, words=2, row_groups=4, planes_per_cycle=8, target="ecp5", storage="block_ram",
+                double_pumped=True),
+]  # fmt: skip
 #: Rows in beats: of one column; three beats, no power of two; beside weights that a beat cuts; and in memories.
 BEATS = [
     MacroConfig(rows=3, words=4, cell_bits=2, max_weight_bits=8, write_bits=2),
@@ -84,6 +93,7 @@ def name(config: MacroConfig) -> str:
     weights = f"{config.words}x{config.cell_bits}b-{config.max_weight_bits}b"
     dial = f"{config.planes_per_cycle}planes-{config.row_groups}groups-{config.pipeline}cuts"
     dial += "-skip" if config.plane_skipping else ""
+    dial += "-pumped" if config.double_pumped else ""
     built = f"{config.target}-{config.adder}-{config.storage}-{config.write_bits}w"
     return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{built}-{dial}"
 
@@ -193,6 +203,9 @@ def simulate(
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
+    if config.double_pumped:
+        # Its first edge is that of the other clock.
+        simulator.add_clock(0.5e-8, phase=0.5e-8, domain="fast")
     simulator.add_testbench(testbench)
     simulator.run()
     print(f"seed {seed}, {sessions[0].cycles} cycles")
@@ -217,7 +230,7 @@ def vectors(rng: np.random.Generator, config: MacroConfig, bits: int, signed: bo
     return [*full, one_row, random_integers(rng, bits, signed, config.rows)]
 
 
-@pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS, *BEATS], ids=name)
+@pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS, *PUMPED, *BEATS], ids=name)
 def test_every_format_is_exact(config):
     rng = np.random.default_rng(7)
 
@@ -268,7 +281,7 @@ def test_operations_follow_one_another_without_a_bubble():
     assert session.planes == list(range(session.taken[0] + 1, session.taken[0] + 1 + sum(widths)))
 
 
-@pytest.mark.parametrize("config", DIALS, ids=name)
+@pytest.mark.parametrize("config", [*DIALS, *PUMPED], ids=name)
 def test_every_setting_of_the_dial_takes_its_declared_cycles(config):
     rng = np.random.default_rng(5)
     cycles = []
@@ -325,7 +338,9 @@ def test_planes_that_contribute_nothing_cost_no_cycle(x, signed, cycles):
 
 
 @pytest.mark.parametrize("stall", [0.2, 0.5, 0.9])
-@pytest.mark.parametrize("config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[10], *MEMORIES, BEATS[1]], ids=name)
+@pytest.mark.parametrize(
+    "config", [GEOMETRIES[1], SMALL, DIALS[4], DIALS[6], DIALS[10], *MEMORIES, *PUMPED, BEATS[1]], ids=name
+)
 def test_stalls_lose_and_repeat_nothing(config, stall):
     rng = np.random.default_rng(11)
 

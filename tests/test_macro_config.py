@@ -139,6 +139,16 @@ def test_geometry_of_the_default():
         ({"carryless": 0}, "macro.carryless must be True or False, not 0"),
         ({"best_match": None}, "macro.best_match must be True or False, not None"),
         ({"gating": 8}, "macro.gating must be True or False, not 8"),
+        ({"double_pumped": 2}, "macro.double_pumped must be True or False, not 2"),
+        (
+            {"double_pumped": True},
+            "macro.double_pumped halves the planes of a cycle, so planes_per_cycle must not be 1",
+        ),
+        (
+            {"double_pumped": True, "planes_per_cycle": 2, "carryless": True},
+            "macro.double_pumped is for the multiply-accumulate alone, so bitwise, carryless and transposed must be"
+            " False",
+        ),
         (
             {"best_match": True},
             "macro.best_match compares the distances that macro.bitwise counts, so bitwise must be True",

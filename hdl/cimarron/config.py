@@ -107,6 +107,10 @@ class MacroConfig:
         cycle to read. ``lut_ram`` and ``block_ram`` hold ``row_groups * weight_sets`` rows, at least 4, in each memory.
     gating : bool
         Whether column groups that an operation does not use, and blocks of rows without a one, stand still.
+    double_pumped : bool
+        Whether half of the planes of a cycle go through the array in each half of it, so that half the products and
+        adder trees do: for FPGAs, where the clock is slow and look-up tables are dear. Needs an even number of planes
+        per cycle and a clock domain ``fast`` of twice the frequency; changes no cycle.
     """
 
     rows: int = 64
@@ -128,6 +132,7 @@ class MacroConfig:
     write_bits: int = 0
     storage: str = "flip_flops"
     gating: bool = True
+    double_pumped: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("macro", "adder", self.adder, ("auto", *ADDERS))
@@ -145,7 +150,7 @@ class MacroConfig:
                 f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
                 f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
             )
-        for name in ("bitwise", "best_match", "carryless", "transposed", "gating"):
+        for name in ("bitwise", "best_match", "carryless", "transposed", "gating", "double_pumped"):
             _check_bool("macro", name, getattr(self, name))
         if self.best_match and not self.bitwise:
             raise ConfigError(
@@ -168,6 +173,13 @@ class MacroConfig:
             raise ConfigError(f"macro.row_groups must divide rows {self.rows}, not {self.row_groups}")
         _check_bool("macro", "plane_skipping", self.plane_skipping)
         _check_int("macro", "pipeline", self.pipeline, 0, 4)
+        if self.double_pumped and planes == 1:
+            raise ConfigError("macro.double_pumped halves the planes of a cycle, so planes_per_cycle must not be 1")
+        if self.double_pumped and self.beyond_mac:
+            raise ConfigError(
+                "macro.double_pumped is for the multiply-accumulate alone, so bitwise, carryless and transposed must be"
+                " False"
+            )
         levels = self.pipeline + 1
         if self.pipeline and self.group_rows < 2**levels:
             raise ConfigError(
@@ -251,6 +263,11 @@ class MacroConfig:
     def row_blocks(self) -> int:
         """Blocks of ``block_rows`` rows in a row group; the last one may be smaller."""
         return -(-self.group_rows // self.block_rows)
+
+    @property
+    def planes_at_once(self) -> int:
+        """Planes that are in the array at the same time."""
+        return self.planes_per_cycle // 2 if self.double_pumped else self.planes_per_cycle
 
     @property
     def plane_groups(self) -> int:

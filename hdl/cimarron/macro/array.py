@@ -43,22 +43,22 @@ class BitCellArray(wiring.Component):
         The cells that multiply, for each block of ``block_rows`` rows.
     idle : In(groups)
         Column groups whose products are 0; only with gating.
-    x : In(group_rows * planes_per_cycle)
+    x : In(group_rows * planes_at_once)
         Bit planes side by side, one bit per row of the row group.
-    x_bar : In(group_rows * planes_per_cycle)
+    x_bar : In(group_rows * planes_at_once)
         As ``x``, for the complements of the cells; only if there are bitwise operations.
-    bits : In(cell_bits * planes_per_cycle)
+    bits : In(cell_bits * planes_at_once)
         The bits of a cell that meet plane p, at ``p * cell_bits``; the others give 0. Only if there are bitwise
         operations, which need it where cells have several bits.
-    products : Out(group_rows * planes_per_cycle * row_bits)
+    products : Out(group_rows * planes_at_once * row_bits)
         Row after row, 0 where ``x`` is 0: bit k of column j times plane p at
-        ``(k * planes_per_cycle + p) * words + j`` of a row.
+        ``(k * planes_at_once + p) * words + j`` of a row.
     """
 
     def __init__(self, config: MacroConfig, members: dict[str, wiring.Member] | None = None):
         self.config = config
-        lines = config.group_rows * config.planes_per_cycle
-        bitwise = {"x_bar": In(lines), "bits": In(config.cell_bits * config.planes_per_cycle)}
+        lines = config.group_rows * config.planes_at_once
+        bitwise = {"x_bar": In(lines), "bits": In(config.cell_bits * config.planes_at_once)}
         super().__init__(
             {
                 "enable": In(config.weight_sets),
@@ -154,7 +154,7 @@ class BitCellArray(wiring.Component):
             cells = Signal(config.row_bits, name=f"cells_{row}")
             m.d.comb += cells.eq(selected)
             planes = []
-            for index in range(config.planes_per_cycle):
+            for index in range(config.planes_at_once):
                 plane = Signal(config.row_bits, name=f"plane_{index}_row_{row}")
                 line = index * config.group_rows + row
                 product = lines[line] & cells

@@ -13,10 +13,12 @@ from .array import BitCellArray
 from .best_match import BestMatch
 from .column_group import ColumnGroup
 from .format import FormatLayout, top_columns
+from .half_cycle import HalfCycle
 from .input_driver import InputDriver, PlaneLayout, is_possible
 from .parity_tree import ParityTree
 from .pipelined_tree import PipelinedTree
 from .ports import OPERATION_BITS, BestLayout, Operation, OperationLayout, ResultLayout, WriteLayout
+from .pumped_tree import PumpedTree
 from .row_driver import RowDriver
 from .row_product import RowProduct
 from .shift_accumulator import ShiftAccumulator
@@ -109,7 +111,10 @@ class Macro(wiring.Component):
         m.submodules.driver = driver = InputDriver(config)
         m.submodules.write_port = write_port = WritePort(config)
         m.submodules.array = array = STORAGE[config.storage](config)
-        m.submodules.tree = tree = PipelinedTree(config, words=columns, bits=config.cell_bits)
+        if config.double_pumped:
+            m.submodules.tree = tree = PumpedTree(config, words=columns // 2, bits=config.cell_bits)
+        else:
+            m.submodules.tree = tree = PipelinedTree(config, words=columns, bits=config.cell_bits)
         m.submodules.counter = counter = PipelinedTree(config, words=config.planes_per_cycle, bits=1)
         count_bits = max(config.count_bits, config.words.bit_length() if config.transposed else 0)
         m.submodules.input_sum = input_sum = ShiftAccumulator(
@@ -197,6 +202,11 @@ class Macro(wiring.Component):
             m.d.comb += [array.source.eq(plane.source), array.idle.eq(meeting(plane.idle, "idle"))]
         else:
             m.d.comb += [array.source[0].set.eq(plane.set), array.source[0].row_group.eq(plane.row_group)]
+        if config.double_pumped:
+            m.submodules.half = half = HalfCycle()
+            halves = Signal(data.ArrayLayout(len(array.x), 2))
+            m.d.comb += [halves.eq(word_line), tree.second.eq(half.second)]
+            word_line = halves[half.second]
         if config.write_beats > 1:
             m.d.comb += array.beat.eq(write_port.beat)
         m.d.comb += [

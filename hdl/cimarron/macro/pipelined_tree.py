@@ -7,14 +7,27 @@ from amaranth.lib.wiring import In, Out
 from ..config import MacroConfig
 from .back_ends import adder_tree
 
-__all__ = ["PipelinedTree"]
+__all__ = ["PipelinedTree", "levels"]
+
+
+def levels(config: MacroConfig) -> list[list[int]]:
+    """How the sum of a row group is cut: per level, how many numbers each of its trees adds.
+
+    Each level adds the sums of the one before. Their fan-in is as even as the number of rows allows.
+    """
+    cut, count = [], config.group_rows
+    for left in range(config.pipeline + 1, 0, -1):
+        fan_in = next(fan_in for fan_in in range(1, count + 1) if fan_in**left >= count)
+        cut.append([min(fan_in, count - first) for first in range(0, count, fan_in)])
+        count = len(cut[-1])
+    return cut
 
 
 class PipelinedTree(wiring.Component):
     """Adds the numbers of a row group through ``pipeline`` registers, between as many and one levels of smaller trees.
 
     The sums of one level lie in planes as the numbers of the next one do, so levels are ordinary adder trees, in any
-    back-end. Their fan-in is as even as the number of rows allows. The last level is combinational.
+    back-end, cut as `levels` says. The last level is combinational.
 
     Parameters
     ----------
@@ -53,22 +66,20 @@ class PipelinedTree(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         numbers: Value = self.i
-        count, bits = self.config.group_rows, self.bits
-        for level in range(self.latency + 1):
-            left = self.latency + 1 - level
-            fan_in = next(fan_in for fan_in in range(1, count + 1) if fan_in**left >= count)
-            trees = []
-            for first in range(0, count, fan_in):
-                rows = min(fan_in, count - first)
+        bits = self.bits
+        for level, fan_ins in enumerate(levels(self.config)):
+            plane_bits, first_row, trees = bits * self.words, 0, []
+            for index, rows in enumerate(fan_ins):
                 tree = adder_tree(self.config, rows=rows, words=self.words, bits=bits)
-                m.submodules[f"level_{level}_tree_{len(trees)}"] = tree
-                m.d.comb += tree.i.eq(numbers[first * bits * self.words : (first + rows) * bits * self.words])
+                m.submodules[f"level_{level}_tree_{index}"] = tree
+                m.d.comb += tree.i.eq(numbers[first_row * plane_bits : (first_row + rows) * plane_bits])
+                first_row += rows
                 trees.append(tree)
-            count, bits = len(trees), trees[0].out_bits
-            if left == 1:
+            bits = trees[0].out_bits
+            if level == self.latency:
                 m.d.comb += self.o.eq(trees[0].o)
             else:
-                sums = Signal(count * bits * self.words, name=f"sums_{level}")
+                sums = Signal(len(trees) * bits * self.words, name=f"sums_{level}")
                 with m.If(self.enable[level]):
                     for index, tree in enumerate(trees):
                         m.d.sync += sums.word_select(index, bits * self.words).eq(tree.o)

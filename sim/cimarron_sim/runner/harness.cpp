@@ -330,19 +330,27 @@ private:
         uint32_t busy, compute, stall_input, stall_weights, stall_output;
     };
 
-    // One clock cycle; true if the firmware announced something in it.
-    bool cycle() {
-        top.clk = 0;
+    // An edge of the clock. A clock of twice the frequency rises at both.
+    void edge(int level) {
+        top.clk = level;
+#ifdef DOUBLE_PUMPED
+        top.fast_clk = 1;
+        top.eval();
+        top.fast_clk = 0;
+#endif
         top.eval();
         record();
+    }
+
+    // One clock cycle; true if the firmware announced something in it.
+    bool cycle() {
+        edge(0);
         const bool announced = top.event_valid;
         top_event = top.event_word;
         uart.step(top.uart_tx);
         if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
         const bool beat = top.beat;
-        top.clk = 1;
-        top.eval();
-        record();
+        edge(1);
         const Timeline::Phase phase = what_happened();
         if (phase != Timeline::IDLE) {
             if (first_busy == NEVER) first_busy = cycles;

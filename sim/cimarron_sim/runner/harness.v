@@ -4,6 +4,9 @@
 // one, and Verilator would compute all of that three times per cycle instead of once.
 module harness (
     input         clk,
+`ifdef DOUBLE_PUMPED
+    input         fast_clk,
+`endif
     input         rst,
     input         uart_rx,
     output        uart_tx,
@@ -29,6 +32,10 @@ module harness (
 
     soc soc (
         .clk(clk),
+`ifdef DOUBLE_PUMPED
+        .fast_clk(fast_clk),
+        .fast_rst(1'b0),
+`endif
         .rst(held),
         .uart_rx(line),
         .uart_tx(uart_tx),

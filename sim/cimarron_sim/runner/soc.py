@@ -112,6 +112,8 @@ def build_simulator(
     design = soc_verilog(config, build_dir, top)
     header = c_header()
     flags = [*_FLAGS, *(["--trace-vcd"] if trace else [])]
+    if config.engine.macro.double_pumped:
+        flags += ["-DDOUBLE_PUMPED", "-CFLAGS", "-DDOUBLE_PUMPED"]
     inputs = [WAIVERS, _MEMORIES, design, cpu_source(), *_HARNESS]
     optimise = "-O2"
     key = _digest(
