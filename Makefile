@@ -1,7 +1,7 @@
 # Every target is one command that works without make, too. Only Python 3.11, make, perl and g++ must be there.
 
 PYTHON ?= python3
-PACKAGES = amaranth cimarron_sim cocotb matplotlib onnxruntime pyright pytest ruff sklearn wavedrom ziglang
+PACKAGES = amaranth cimarron_sim cocotb cocotbext.axi fusesoc matplotlib onnxruntime peakrdl_html pyright pytest ruff sklearn wavedrom ziglang
 PRESENT := $(shell $(PYTHON) -c "import importlib.util as u; print(all(map(u.find_spec, '$(PACKAGES)'.split())))" 2>&1)
 
 # The active environment if it has every package, else one of our own.
@@ -57,5 +57,5 @@ clean: ## remove what was built, but not the environment
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed, this is ' + sys.version)"
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle,report]" --group dev
+	.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle,registers,report]" --group dev
 	touch $@

@@ -84,7 +84,9 @@ def refusal(*arguments):
     return stderr.strip()
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["registers"], ["doctor"]]
+)
 def test_every_command_has_help(command):
     code, stdout, _ = call(*command, "--help")
     assert code == 0

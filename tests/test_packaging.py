@@ -87,7 +87,7 @@ def test_make_builds_an_environment_where_there_is_none(tmp_path):
     python.chmod(0o755)
     plan = run("make", "-n", "lint", f"PYTHON={python}", cwd=tmp_path)
     assert f"{python} -m venv .venv" in plan
-    assert '.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle,report]" --group dev' in plan
+    assert '.venv/bin/python -m pip install --quiet --editable ".[fpga,oracle,registers,report]" --group dev' in plan
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "ready").touch()
     os.utime(tmp_path / "pyproject.toml", (1, 1))

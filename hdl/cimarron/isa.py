@@ -11,8 +11,9 @@ __all__ = [
     "ACT_WINDOW", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "JOB_BYTES", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET",
     "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "SYSTEM_BASE",
     "TIMER_BASE", "UART_BASE", "UNCACHED", "EngineError", "Event", "Field", "HostCommand", "Instruction", "Interrupt",
-    "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister",
-    "Register", "SOFTMAX_VALUES", "TABLE_WORDS", "WINDOW_WORDS", "c_header", "pack_job", "unpack_job",
+    "Bits", "Mailbox", "Opcode", "OutFormat", "Profile", "RunStatus", "Step", "SystemRegister", "TimerRegister",
+    "UartRegister", "Register", "REGISTER_BITS", "SOFTMAX_VALUES", "TABLE_WORDS", "WINDOW_WORDS", "c_header",
+    "pack_job", "unpack_job",
 ]  # fmt: skip
 
 # Address map (bytes). Addresses with bit 31 set bypass the CPU's caches; RAM appears both ways.
@@ -78,10 +79,10 @@ class TimerRegister(enum.IntEnum):
     """Byte offsets of the timer's registers; the counter is 64 bits and counts clock cycles."""
 
     COUNT_LOW = 0x00  #: read: latches COUNT_HIGH
-    COUNT_HIGH = 0x04
+    COUNT_HIGH = 0x04  #: read: upper half of the count, as of the last read of `COUNT_LOW`
     COMPARE_LOW = 0x08  #: read/write: interrupt while count >= compare
-    COMPARE_HIGH = 0x0C
-    CONTROL = 0x10  #: bit 0: interrupt enable
+    COMPARE_HIGH = 0x0C  #: read/write: upper half; all ones after reset, like the lower
+    CONTROL = 0x10  #: read/write: bit 0 interrupt enable
 
 
 class SystemRegister(enum.IntEnum):
@@ -92,6 +93,59 @@ class SystemRegister(enum.IntEnum):
     BUS_ERROR_ADDRESS = 0x08  #: read: byte address of the first unmapped access since clear
     RAM_BYTES = 0x0C  #: read: size of the main memory
     CLOCK_HZ = 0x10  #: read: clock frequency
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Part of a register.
+
+    Parameters
+    ----------
+    low, bits : int
+        Position of the least significant bit, width.
+    access : str
+        ``r``, ``w`` or ``rw``; what a read or a write clears besides is said by ``clears``.
+    clears : str
+        ``one``: writing 1 clears it; ``write``: writing anything does; ``read``: reading does.
+    """
+
+    low: int
+    bits: int
+    access: str
+    clears: str = ""
+
+
+#: Parts of the registers that have any, by enumeration: members of two may be equal. Others are one number each.
+REGISTER_BITS: dict[type[enum.IntEnum], dict[enum.IntEnum, dict[str, Bits]]] = {
+    Register: {
+        Register.CONTROL: {"abort": Bits(0, 1, "w")},
+        Register.STATUS: {
+            "busy": Bits(0, 1, "r"),
+            "error": Bits(1, 1, "r"),
+            "fetching": Bits(2, 1, "r"),
+            "jobs": Bits(8, 8, "r"),
+            "free": Bits(16, 16, "r"),
+        },
+        Register.IRQ_ENABLE: {"error": Bits(0, 1, "rw"), "idle": Bits(1, 1, "rw")},
+        Register.IRQ_PENDING: {"error": Bits(0, 1, "r"), "idle": Bits(1, 1, "rw", clears="one")},
+    },
+    UartRegister: {
+        UartRegister.DATA: {"data": Bits(0, 8, "rw"), "valid": Bits(8, 1, "r", clears="read")},
+        UartRegister.STATUS: {
+            "room": Bits(0, 1, "r"),
+            "received": Bits(1, 1, "r"),
+            "overrun": Bits(2, 1, "r", clears="read"),
+        },
+    },
+    TimerRegister: {TimerRegister.CONTROL: {"enable": Bits(0, 1, "rw")}},
+    SystemRegister: {
+        SystemRegister.EVENT: {"argument": Bits(0, 24, "w"), "code": Bits(24, 8, "w")},
+        SystemRegister.BUS_ERROR: {
+            "error": Bits(0, 1, "rw", clears="write"),
+            "write": Bits(1, 1, "rw", clears="write"),
+        },
+    },
+}
 
 
 class Event(enum.IntEnum):

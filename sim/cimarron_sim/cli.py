@@ -1,4 +1,4 @@
-"""The command line: ``cimarron check | quantize | compile | run | report | verilog | doctor``."""
+"""The command line: ``cimarron check | quantize | compile | run | report | verilog | registers | doctor``."""
 
 import errno
 import signal
@@ -25,6 +25,7 @@ from .compiler.predict import predict
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
+from .integration.register_files import write_registers
 from .quantize import quantize
 from .report.files import ReportError, page_obstacle, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
@@ -309,6 +310,16 @@ def verilog_command(config: SocConfig, tops: Sequence[str], output: Path) -> Non
     for top in tops:
         for path in write_top(top, config, output):
             click.echo(path)
+
+
+@main.command("registers")
+@_config
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the register map.")
+def registers_command(config: SocConfig, output: Path) -> None:
+    """Write the register map of engine and system: SystemRDL, C headers, and pages in html/."""
+    check_place(output)
+    for path in write_registers(config, output):
+        click.echo(path)
 
 
 @main.command("doctor")

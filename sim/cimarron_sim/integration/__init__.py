@@ -1,0 +1,1 @@
+"""What others need to build the hardware into a system of their own."""
