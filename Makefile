@@ -24,10 +24,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test verilog lint firmware waves bench clean
+.PHONY: help sim test verilog bitstream lint firmware waves bench clean
 
 help: ## list the targets
-	@awk -F ' ?## ' '/^[a-z]+:.*## /{sub(":.*", "", $$1); printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ' ?## ' '/^[a-z]+:.*## /{sub(":.*", "", $$1); printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 sim: $(READY) ## run the digits on the simulated chip, or one bench: TB=macro SIM=icarus SEED=1 CASE=name WAVES=1
 	$(PY) $(if $(TB),-m pytest -s -m cosim -k $(or $(SIM),verilator) tests/test_$(TB).py,examples/digits/run.py)
@@ -37,6 +37,9 @@ test: $(READY) ## run every test; ARGS="-k macro" chooses
 
 verilog: $(READY) ## write the Verilog of every top into build/verilog
 	$(PY) -m cimarron_sim verilog --top macro --top engine --top engine_axi --top soc --config $(or $(CONFIG),default) -o build/verilog
+
+bitstream: $(READY) ## build for an FPGA board: BOARD=ulx3s CONFIG=file.toml SEED=1
+	$(PY) -m cimarron_sim bitstream --board $(or $(BOARD),ulx3s) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY) ## check style and types
 	$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m pyright --pythonpath $(PY)

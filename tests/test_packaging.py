@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TARGETS = ("help", "sim", "test", "verilog", "lint", "firmware", "waves", "bench", "clean")
+TARGETS = ("help", "sim", "test", "verilog", "bitstream", "lint", "firmware", "waves", "bench", "clean")
 
 
 def run(*command, **options):

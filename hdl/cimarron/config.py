@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -509,12 +509,25 @@ _TINY = EngineConfig(
     psum_entries=256, lanes=1, queue_jobs=2,
 )  # fmt: skip
 
+_SMALL = EngineConfig(
+    macro=MacroConfig(rows=16, words=8, target="ecp5"), act_buffer_bytes=4096, act_port_bytes=4, weight_port_bits=32,
+    psum_entries=256, lanes=1, queue_jobs=2,
+)  # fmt: skip
+
 #: Named configurations: ``default`` is what documentation and benches speak of, ``tiny`` simulates fastest,
-#: ``cells256`` has the 256 x 256 bit cells that published macros use.
+#: ``cells256`` has the 256 x 256 bit cells that published macros use. The others fit the boards of `cimarron.board`
+#: that they are named after.
 PRESETS: dict[str, SocConfig] = {
     "default": SocConfig(),
     "tiny": SocConfig(engine=_TINY, ram_bytes=128 * 1024),
     "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
+    "ulx3s": SocConfig(
+        engine=EngineConfig(macro=MacroConfig(planes_per_cycle=2, target="ecp5", pipeline=1)), ram_bytes=256 * 1024
+    ),
+    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024),
+    "tang_nano_20k": SocConfig(
+        engine=replace(_SMALL, macro=replace(_SMALL.macro, target="gowin")), ram_bytes=64 * 1024, clock_hz=27_000_000
+    ),
 }
 
 

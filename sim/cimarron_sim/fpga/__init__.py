@@ -1,0 +1,1 @@
+"""From the system on a board to a bitstream, with Yosys, nextpnr and the packers."""
