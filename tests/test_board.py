@@ -51,8 +51,8 @@ def test_a_configuration_for_another_family_is_refused(board):
 
 
 def test_a_macro_that_needs_a_second_clock_is_refused():
-    board = find_board("ulx3s")
-    macro = dataclasses.replace(board.config.engine.macro, double_pumped=True)
+    board = find_board("tang_nano_20k")
+    macro = dataclasses.replace(board.config.engine.macro, planes_per_cycle=2, double_pumped=True)
     config = dataclasses.replace(board.config, engine=dataclasses.replace(board.config.engine, macro=macro))
     with pytest.raises(ConfigError, match="double_pumped needs a clock of twice the frequency"):
         board.check(config)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import AsyncFFSynchronizer, FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -86,6 +86,15 @@ def from_another_clock(m, ports):
     m.d.sync += ports.o.eq(count)
 
 
+def of_one_loop(m, ports):
+    m.domains.fast = ClockDomain("fast", reset_less=True)
+    m.domains.slow = ClockDomain("slow", reset_less=True)
+    m.submodules.pll = Instance("EHXPLLL", i_CLKI=ports.clk, o_CLKOS=ClockSignal("slow"), o_CLKOS2=ClockSignal("fast"))
+    count = Signal(2)
+    m.d.fast += count.eq(count + ports.o)
+    m.d.slow += ports.o.eq(count)
+
+
 def from_another_clock_synchronised(m, ports):
     m.domains.other = ClockDomain("other", reset_less=True)
     toggle, line = Signal(), Signal()
@@ -152,6 +161,13 @@ def test_what_is_not_a_synchroniser_is_a_problem(build, problem, tmp_path):
     report = examine(Sampler(build), tmp_path)
     with pytest.raises(CrossingError, match=problem):
         report.require_good()
+
+
+def test_clocks_of_one_loop_are_timed_not_synchronised(tmp_path):
+    report = examine(Sampler(of_one_loop), tmp_path)
+    assert report.problems == ()
+    assert report.clocks == {"cell pll.CLKOS": 2, "cell pll.CLKOS2": 2}
+    assert report.crossings == ()
 
 
 def test_a_board_has_one_clock_and_lists_its_three_asynchronous_inputs(tmp_path):

@@ -122,6 +122,13 @@ def test_clocks_and_slowest_path_are_read():
     assert (path.logic_ns, path.routing_ns) == (0.75, 3.25)
 
 
+def test_what_passes_between_clocks_has_to_meet_the_faster_one():
+    path = {"path": [step("clk-to-q", 0.5, "a", "a"), step("routing", 19.5, "a", "b")]}
+    between = {"from": "posedge slow", "to": "posedge clk", **path}
+    report = REPORT | {"critical_paths": [*REPORT["critical_paths"], between]}
+    assert read_clocks(report, 50_000_000)[2:] == [ClockTiming(name="slow to clk", achieved_mhz=50.0, wanted_mhz=50.0)]
+
+
 def test_a_clock_that_nobody_constrained_is_refused():
     with pytest.raises(ValueError, match="no clock was held to 100 MHz: clk 50 MHz, slow 25 MHz"):
         read_clocks(REPORT, 100_000_000)

@@ -36,6 +36,20 @@ def frequencies(family, s):
     return mhz / s.reference_div, vco, vco / 2**s.output_shift
 
 
+@pytest.mark.parametrize("clock", [40_000_000, 50_000_000, 62_500_000])
+def test_a_clock_of_twice_the_frequency_comes_from_the_same_oscillator(clock):
+    settings = Ecp5PllSettings.find(25_000_000, clock, doubled=True)
+    assert settings.output_hz == clock
+    assert settings.output_div % 2 == 0
+    assert LIMITS["ecp5"]["vco"][0] * 1e6 <= settings.vco_hz <= LIMITS["ecp5"]["vco"][1] * 1e6
+
+
+def test_a_clock_whose_double_is_too_fast_is_refused():
+    assert Ecp5PllSettings.find(25_000_000, 250_000_000)
+    with pytest.raises(PllError):
+        Ecp5PllSettings.find(25_000_000, 250_000_000, doubled=True)
+
+
 @pytest.mark.parametrize(
     ("family", "oscillator", "clock"),
     [

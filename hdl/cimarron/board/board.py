@@ -77,7 +77,7 @@ class Board:
         Raises
         ------
         ConfigError
-            If it is for another target, or needs a second clock.
+            If it is for another target, or needs a second clock where there is none.
         """
         target = config.engine.macro.target
         if target != self.fpga.family:
@@ -85,9 +85,10 @@ class Board:
                 f"engine.macro.target is {target}, but {self.name} has an FPGA of family {self.fpga.family}:"
                 f' set target = "{self.fpga.family}" under [engine.macro]'
             )
-        if config.engine.macro.double_pumped:
+        if config.engine.macro.double_pumped and self.fpga.family != "ecp5":
             raise ConfigError(
-                "engine.macro.double_pumped needs a clock of twice the frequency, which boards do not make"
+                f"engine.macro.double_pumped needs a clock of twice the frequency, which is made on ECP5 alone, not on"
+                f" the {self.fpga.family} of {self.name}: set it to false"
             )
 
 

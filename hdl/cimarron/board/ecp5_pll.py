@@ -1,6 +1,7 @@
 """Phase-locked loop of the ECP5."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Const, Instance, Module, Signal
 from amaranth.lib import wiring
@@ -55,8 +56,14 @@ class Ecp5PllSettings:
         return self.vco_hz / self.output_div
 
     @classmethod
-    def find(cls, input_hz: int, output_hz: int) -> "Ecp5PllSettings":
+    def find(cls, input_hz: int, output_hz: int, *, doubled: bool = False) -> "Ecp5PllSettings":
         """Settings that give exactly this clock, with the fastest phase detector and the oscillator mid-range.
+
+        Parameters
+        ----------
+        input_hz, output_hz : int
+        doubled : bool
+            Whether a clock of twice the frequency has to come with it: then ``output_div`` is even.
 
         Raises
         ------
@@ -67,11 +74,12 @@ class Ecp5PllSettings:
         low, high = cls.OUTPUT_HZ
         best, nearest = None, 0
         for reference in range(1, input_hz // cls.DETECTOR_HZ[0] + 1):
-            for output in range(1, cls.MAX_DIV + 1):
+            for output in range(1 + doubled, cls.MAX_DIV + 1, 1 + doubled):
                 # The product of the two other dividers that comes nearest.
                 loop = max(1, round(output_hz * output * reference / input_hz))
                 vco = input_hz * loop / reference
-                if not cls.VCO_HZ[0] <= vco <= cls.VCO_HZ[1] or not low <= vco / output <= high:
+                fastest = vco / (output // 2 if doubled else output)
+                if not cls.VCO_HZ[0] <= vco <= cls.VCO_HZ[1] or vco / output < low or fastest > high:
                     continue
                 for primary in range(1, cls.MAX_DIV + 1):
                     if loop % primary or loop // primary > cls.MAX_FEEDBACK_DIV or not low <= vco / primary <= high:
@@ -105,27 +113,45 @@ class Ecp5Pll(wiring.Component):
     Parameters
     ----------
     settings : Ecp5PllSettings
+    doubled : bool
+        Whether ``o_fast`` runs; the settings are for that.
 
     Members
     -------
     i_clock : In(1)
     o_clock : Out(1)
+    o_fast : Out(1)
+        Twice the frequency of ``o_clock``, whose rising edges are some of its own.
     locked : Out(1)
         Asynchronous.
     """
 
     i_clock: In(1)
     o_clock: Out(1)
+    o_fast: Out(1)
     locked: Out(1)
 
-    def __init__(self, settings: Ecp5PllSettings) -> None:
+    def __init__(self, settings: Ecp5PllSettings, *, doubled: bool = False) -> None:
         self._settings = settings
+        self._doubled = doubled
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         s = self._settings
         loop = Signal()
+        doubled: dict[str, Any] = {}
+        if self._doubled:
+            divider = s.output_div // 2
+            doubled = {
+                "a_FREQUENCY_PIN_CLKOS2": f"{2 * s.output_hz / 1e6:g}",
+                "p_CLKOS2_ENABLE": "ENABLED",
+                "p_CLKOS2_DIV": divider,
+                "p_CLKOS2_CPHASE": divider - 1,
+                "p_CLKOS2_FPHASE": 0,
+                "i_ENCLKOS2": Const(0, 1),
+                "o_CLKOS2": self.o_fast,
+            }
         m.submodules.pll = Instance(
             "EHXPLLL",
             a_FREQUENCY_PIN_CLKI=f"{s.input_hz / 1e6:g}",
@@ -169,5 +195,6 @@ class Ecp5Pll(wiring.Component):
             o_CLKOP=loop,
             o_CLKOS=self.o_clock,
             o_LOCK=self.locked,
+            **doubled,
         )
         return m

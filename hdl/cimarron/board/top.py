@@ -16,29 +16,40 @@ from .reset import BoardReset
 __all__ = ["BoardTop", "make_pll", "pll_settings"]
 
 
-def pll_settings(board: Board, clock_hz: int) -> Ecp5PllSettings | GowinPllSettings | Ice40PllSettings:
+def pll_settings(
+    board: Board, clock_hz: int, *, doubled: bool = False
+) -> Ecp5PllSettings | GowinPllSettings | Ice40PllSettings:
     """Settings of the phase-locked loop that makes a clock of the board's oscillator.
+
+    Parameters
+    ----------
+    board : Board
+    clock_hz : int
+    doubled : bool
+        Whether a clock of twice the frequency comes with it; see `Board.check` for where it can.
 
     Raises
     ------
     PllError
         If the one of the board's FPGA cannot.
     """
-    find = {"ecp5": Ecp5PllSettings.find, "gowin": GowinPllSettings.find, "ice40": Ice40PllSettings.find}
+    if board.fpga.family == "ecp5":
+        return Ecp5PllSettings.find(board.oscillator_hz, clock_hz, doubled=doubled)
+    find = {"gowin": GowinPllSettings.find, "ice40": Ice40PllSettings.find}
     return find[board.fpga.family](board.oscillator_hz, clock_hz)
 
 
-def make_pll(board: Board, clock_hz: int) -> Ecp5Pll | GowinPll | Ice40Pll:
-    """That loop, with members ``i_clock``, ``o_clock`` and ``locked``.
+def make_pll(board: Board, clock_hz: int, *, doubled: bool = False) -> Ecp5Pll | GowinPll | Ice40Pll:
+    """That loop, with members ``i_clock``, ``o_clock`` and ``locked``, and ``o_fast`` if there are two clocks.
 
     Raises
     ------
     PllError
         If the one of the board's FPGA cannot make the clock.
     """
-    settings = pll_settings(board, clock_hz)
+    settings = pll_settings(board, clock_hz, doubled=doubled)
     if isinstance(settings, Ecp5PllSettings):
-        return Ecp5Pll(settings)
+        return Ecp5Pll(settings, doubled=doubled)
     if isinstance(settings, GowinPllSettings):
         return GowinPll(settings, board.fpga.pack_device)
     return Ice40Pll(settings)
@@ -47,8 +58,8 @@ def make_pll(board: Board, clock_hz: int) -> Ecp5Pll | GowinPll | Ice40Pll:
 class BoardTop(wiring.Component):
     """Clock, reset and lights around the system; the ports are those that a pin file constrains.
 
-    One clock domain. What comes from outside of it: the serial line, which the UART synchronises, and the button and
-    the lock of the loop, which the reset does.
+    One clock domain, and for a double-pumped macro ``fast``, from the same loop. What comes from outside: the serial
+    line, which the UART synchronises, and the button and the lock of the loop, which the reset does.
 
     ===== ===============================================================
     light meaning
@@ -94,7 +105,7 @@ class BoardTop(wiring.Component):
         self._board = board
         self._config = config
         self._ram_init = ram_init
-        pll_settings(board, config.clock_hz)
+        pll_settings(board, config.clock_hz, doubled=config.engine.macro.double_pumped)
         check_contents(config, ram_init)
         super().__init__(
             {
@@ -109,7 +120,11 @@ class BoardTop(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain("sync")
-        m.submodules.pll = pll = make_pll(self._board, self._config.clock_hz)
+        doubled = self._config.engine.macro.double_pumped
+        m.submodules.pll = pll = make_pll(self._board, self._config.clock_hz, doubled=doubled)
+        if isinstance(pll, Ecp5Pll) and doubled:
+            m.domains.fast = ClockDomain("fast", reset_less=True)
+            m.d.comb += ClockSignal("fast").eq(pll.o_fast)
         m.submodules.reset = reset = BoardReset()
         m.submodules.soc = soc = Soc(self._config, ram_init=self._ram_init)
         pressed = ~self.rst if self._board.reset_low else self.rst

@@ -65,7 +65,7 @@ def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int 
     """
     flow = FLOWS[board.fpga.family]
     board.check(config)
-    pll_settings(board, config.clock_hz)
+    pll_settings(board, config.clock_hz, doubled=config.engine.macro.double_pumped)
     check_memories(config, board.fpga)
     require_tools(flow.tools)
     if not board.pins.is_file():

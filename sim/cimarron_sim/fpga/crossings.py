@@ -34,6 +34,9 @@ _ASYNCHRONOUS = ("ARST", "ALOAD", "SET", "CLR")
 #: Cells without known contents that are timed by one clock, and its port.
 _TIMED = {"SB_SPRAM256KA": "CLOCK", "SB_MAC16": "CLK"}
 
+#: Phase-locked loops: all their clocks have edges in common, and timing analysis sees what passes between them.
+_LOOPS = ("EHXPLLL",)
+
 #: Cells that hold state without a clock.
 _LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr")
 
@@ -153,6 +156,11 @@ class _Netlist:
                 return f"cell {name}.{port}"
         return self.names.get(bit, str(bit))
 
+    def loop(self, bit: Any) -> Any:
+        """What makes a clock: several of one phase-locked loop are timed, not synchronised."""
+        name, _, _ = self.driver.get(bit, ("", "", 0))
+        return name if name and self.cells[name]["type"] in _LOOPS else bit
+
     def is_logic(self, bit: Any) -> bool:
         """Whether a clock is made by the design itself."""
         return bit in self.driver and self.cells[self.driver[bit][0]]["type"].startswith("$")
@@ -188,6 +196,7 @@ class _Examination:
     def __init__(self, module: dict[str, Any]) -> None:
         self.net = _Netlist(module)
         self.clock: dict[str, tuple[Any, bool]] = {}
+        self.loop: dict[str, tuple[Any, bool]] = {}
         self.problems: list[str] = []
         for name, cell in self.net.cells.items():
             if cell["type"] in _LATCHES:
@@ -196,6 +205,7 @@ class _Examination:
                 bit = cell["connections"][port][0]
                 rising = int(str(cell["parameters"].get("CLK_POLARITY", "1")), 2) & 1
                 self.clock[name] = (bit, bool(rising))
+                self.loop[name] = (self.net.loop(bit), bool(rising))
                 if self.net.is_logic(bit):
                     problem = f"the clock {self.net.names.get(bit, bit)} is made by logic"
                     if problem not in self.problems:
@@ -300,8 +310,8 @@ class _Examination:
             kind = self.net.cells[name]["type"]
             if not kind.startswith("$") and kind not in _TIMED and bit not in clocks:
                 yield f"cell {name}.{port}", bit, None
-        if len(set(self.clock.values())) > 1:
-            for name, clock in self.clock.items():
+        if len(set(self.loop.values())) > 1:
+            for name, clock in self.loop.items():
                 for bit in _bits(self.net.cells[name]["connections"].get("Q", [])):
                     yield f"flip-flop {self.net.names.get(bit, name)}", bit, clock
 
@@ -328,7 +338,7 @@ class _Examination:
         arrivals = [
             arrival
             for arrival in self._arrivals(bit)
-            if self.clock[arrival[0]] != clock and not (chain and arrival[0] in chain)
+            if self.loop[arrival[0]] != clock and not (chain and arrival[0] in chain)
         ]
         samples = [arrival for arrival in arrivals if arrival[1] not in _ASYNCHRONOUS]
         for name, port, index, direct in arrivals:

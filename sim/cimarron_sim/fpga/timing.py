@@ -56,7 +56,7 @@ class CriticalPath:
 
 
 def read_clocks(report: Mapping[str, Any], clock_hz: int) -> list[ClockTiming]:
-    """Clocks of a report.
+    """Clocks of a report, and what lies between them.
 
     Parameters
     ----------
@@ -74,11 +74,28 @@ def read_clocks(report: Mapping[str, Any], clock_hz: int) -> list[ClockTiming]:
         ClockTiming(name=name, achieved_mhz=float(entry["achieved"]), wanted_mhz=float(entry["constraint"]))
         for name, entry in report["fmax"].items()
     ]
+    clocks += _between(report)
     # Periods are rounded to picoseconds.
     if not any(clock.wanted_mhz >= clock_hz / 1e6 * 0.999 for clock in clocks):
         listed = ", ".join(f"{clock.name} {clock.wanted_mhz:g} MHz" for clock in clocks) or "none"
         raise ValueError(f"no clock was held to {clock_hz / 1e6:g} MHz: {listed}")
     return clocks
+
+
+def _between(report: Mapping[str, Any]) -> list[ClockTiming]:
+    """The slowest path from each clock to each other one.
+
+    Clocks of a design come from one loop, so that an edge of the faster one is the next that a path has to meet.
+    """
+    wanted = {f"posedge {name}": float(entry["constraint"]) for name, entry in report["fmax"].items()}
+    found = []
+    for entry in report["critical_paths"]:
+        ends = entry["from"], entry["to"]
+        if ends[0] != ends[1] and all(end in wanted for end in ends):
+            delay = sum(step["delay"] for step in entry["path"])
+            names = " to ".join(end.removeprefix("posedge ") for end in ends)
+            found.append(ClockTiming(name=names, achieved_mhz=1e3 / delay, wanted_mhz=max(map(wanted.get, ends))))
+    return found
 
 
 def read_paths(report: Mapping[str, Any]) -> list[CriticalPath]:
