@@ -30,6 +30,7 @@ from .fpga.timing import TimingError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
 from .inputs import InputError, read_inputs
+from .integration.kit import write_kit
 from .integration.register_files import write_registers
 from .quantize import quantize
 from .report.files import ReportError, page_obstacle, read_report, write_report
@@ -40,7 +41,7 @@ from .runner.doctor import examine
 from .runner.session import run_model
 from .runner.simulation import SimulationError
 from .runner.tools import MissingToolError, ToolError
-from .runner.tops import TOPS, write_top
+from .runner.tops import TOPS
 
 __all__ = ["main"]
 
@@ -310,11 +311,14 @@ def report_command(ctx: click.Context, results: Path, output: Path | None) -> No
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the Verilog.")
 def verilog_command(config: SocConfig, tops: Sequence[str], output: Path) -> None:
-    """Write the hardware as Verilog: one file per top, named like its module."""
+    """Write the hardware as Verilog: one file per top, named like its module.
+
+    With each comes <top>_template.v, which instantiates it and says what every port means. waivers.vlt names the
+    warnings of Verilator that generated netlists cannot avoid.
+    """
     check_place(output)
-    for top in tops:
-        for path in write_top(top, config, output):
-            click.echo(path)
+    for path in dict.fromkeys(path for top in tops for path in write_kit(top, config, output)):
+        click.echo(path)
 
 
 @main.command("registers")

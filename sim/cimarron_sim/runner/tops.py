@@ -3,13 +3,42 @@
 import shutil
 from pathlib import Path
 
+from amaranth.lib import wiring
 from cimarron.config import SocConfig
 
 from .verilog import write_verilog
 
-__all__ = ["TOPS", "write_top"]
+__all__ = ["TOPS", "build_top", "write_top"]
 
 TOPS = ("macro", "engine", "engine_axi", "soc")
+
+
+def build_top(top: str, config: SocConfig) -> wiring.Component:
+    """One part of the hardware.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part.
+    """
+    match top:
+        case "macro":
+            from cimarron.macro.macro import Macro
+
+            return Macro(config.engine.macro)
+        case "engine":
+            from cimarron.engine.engine import Engine
+
+            return Engine(config.engine)
+        case "engine_axi":
+            from cimarron.engine.axi_engine import AxiEngine
+
+            return AxiEngine(config.engine)
+        case "soc":
+            from cimarron.soc.soc import Soc
+
+            return Soc(config)
+    raise ValueError(f"there is no top {top!r}; there are {', '.join(TOPS)}")
 
 
 def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
@@ -17,8 +46,8 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
 
     Parameters
     ----------
-    top : {"macro", "engine", "engine_axi", "soc"}
-        Also the name of the Verilog module.
+    top : str
+        One of `TOPS`; also the name of the Verilog module.
     config : SocConfig
     directory : Path
 
@@ -27,23 +56,9 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
     list of Path
         The file, and for the system that of the RISC-V core.
     """
-    match top:
-        case "macro":
-            from cimarron.macro.macro import Macro
+    path = write_verilog(build_top(top, config), directory, top)
+    if top != "soc":
+        return [path]
+    from cimarron.soc.cpu import cpu_source
 
-            return [write_verilog(Macro(config.engine.macro), directory, top)]
-        case "engine":
-            from cimarron.engine.engine import Engine
-
-            return [write_verilog(Engine(config.engine), directory, top)]
-        case "engine_axi":
-            from cimarron.engine.axi_engine import AxiEngine
-
-            return [write_verilog(AxiEngine(config.engine), directory, top)]
-        case "soc":
-            from cimarron.soc.cpu import cpu_source
-            from cimarron.soc.soc import Soc
-
-            path = write_verilog(Soc(config), directory, top)
-            return [path, Path(shutil.copy2(cpu_source(), directory))]
-    raise ValueError(f"there is no top {top!r}; there are {', '.join(TOPS)}")
+    return [path, Path(shutil.copy2(cpu_source(), directory))]
