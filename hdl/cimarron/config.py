@@ -510,8 +510,8 @@ _TINY = EngineConfig(
 )  # fmt: skip
 
 _SMALL = EngineConfig(
-    macro=MacroConfig(rows=16, words=8, target="ecp5"), act_buffer_bytes=4096, act_port_bytes=4, weight_port_bits=32,
-    psum_entries=256, lanes=1, queue_jobs=2,
+    macro=MacroConfig(rows=16, words=8, gating=False, target="ecp5"), act_buffer_bytes=4096, act_port_bytes=4,
+    weight_port_bits=32, psum_entries=256, lanes=1, queue_jobs=2,
 )  # fmt: skip
 
 #: Named configurations: ``default`` is what documentation and benches speak of, ``tiny`` simulates fastest,
@@ -522,7 +522,10 @@ PRESETS: dict[str, SocConfig] = {
     "tiny": SocConfig(engine=_TINY, ram_bytes=128 * 1024),
     "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
     "ulx3s": SocConfig(
-        engine=EngineConfig(macro=MacroConfig(planes_per_cycle=2, target="ecp5", pipeline=1)), ram_bytes=256 * 1024
+        engine=EngineConfig(
+            macro=MacroConfig(planes_per_cycle=2, double_pumped=True, pipeline=3, gating=False, target="ecp5")
+        ),
+        ram_bytes=256 * 1024,
     ),
     "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024),
     "tang_nano_20k": SocConfig(
