@@ -2,6 +2,7 @@
 """A clock is made exactly, within the limits of the part, or refused."""
 
 import math
+import re
 
 import pytest
 from cimarron.board.board import BOARDS
@@ -123,7 +124,7 @@ def test_gowin_settings_are_those_of_gowin_pll():
         ("ecp5", 25_000_000, 41_234_567, r"cannot make clock_hz 41234567 of 25 MHz within .* vco 400 to 800.*nearest"),
         ("ecp5", 25_000_000, 1_000_000, r"cannot make clock_hz 1000000"),
         ("ecp5", 25_000_000, 500_000_000, r"output 3.125 to 400"),
-        ("gowin", 27_000_000, 50_000_000, r"cannot make clock_hz 50000000 of 27 MHz .*nearest it makes is 50625000 Hz"),
+        ("gowin", 27_000_000, 50_000_000, r"cannot make clock_hz 50000000 of 27 MHz .*nearest it makes is 49500000 Hz"),
         ("gowin", 2_000_000, 50_000_000, r"takes 3 to 500 MHz, not 2 MHz"),
         ("ice40", 12_000_000, 12_000_000, r"cannot make clock_hz 12000000 .*output 16 to 275"),
         ("ice40", 8_000_000, 24_000_000, r"takes 10 to 133 MHz, not 8 MHz"),
@@ -132,6 +133,20 @@ def test_gowin_settings_are_those_of_gowin_pll():
 def test_an_impossible_clock_is_refused_with_the_limits(family, oscillator, clock, message):
     with pytest.raises(PllError, match=message):
         FIND[family](oscillator, clock)
+
+
+@pytest.mark.parametrize(
+    ("family", "oscillator", "clock"),
+    [("ecp5", 25_000_000, 41_234_567), ("gowin", 27_000_000, 50_000_000), ("ice40", 12_000_000, 31_111_111)],
+)
+def test_the_nearest_clock_that_an_error_names_can_be_made(family, oscillator, clock):
+    with pytest.raises(PllError) as error:
+        FIND[family](oscillator, clock)
+    found = re.search(r"nearest it makes is (\d+) Hz", str(error.value))
+    assert found is not None
+    nearest = int(found[1])
+    assert abs(nearest - clock) < 1_000_000
+    assert math.isclose(frequencies(family, FIND[family](oscillator, nearest))[2], nearest / 1e6, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)

@@ -84,7 +84,9 @@ class Ecp5PllSettings:
                 for primary in range(1, cls.MAX_DIV + 1):
                     if loop % primary or loop // primary > cls.MAX_FEEDBACK_DIV or not low <= vco / primary <= high:
                         continue
-                    nearest = min(nearest, vco / output, key=lambda hz: abs(hz - output_hz))
+                    # Of whole hertz, so that it can be asked for.
+                    if input_hz * loop % (reference * output) == 0:
+                        nearest = min(nearest, vco / output, key=lambda hz: abs(hz - output_hz))
                     # In integers: equal means equal.
                     if input_hz * loop != output_hz * output * reference:
                         continue

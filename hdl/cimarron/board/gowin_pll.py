@@ -72,7 +72,9 @@ class GowinPllSettings:
                     continue
                 if not cls.OUTPUT_HZ[0] <= settings.output_hz <= cls.OUTPUT_HZ[1]:
                     continue
-                nearest = min(nearest, settings.output_hz, key=lambda hz: abs(hz - output_hz))
+                # Of whole hertz, so that it can be asked for.
+                if input_hz * feedback % reference == 0:
+                    nearest = min(nearest, settings.output_hz, key=lambda hz: abs(hz - output_hz))
                 rank = (reference, abs(settings.vco_hz - middle))
                 if input_hz * feedback == output_hz * reference and (best is None or rank < best[0]):
                     best = (rank, settings)

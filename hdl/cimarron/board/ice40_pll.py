@@ -83,7 +83,9 @@ class Ice40PllSettings:
                     continue
                 if input_hz * feedback == output_hz * reference * 2**shift:
                     return settings
-                nearest = min(nearest, settings.output_hz, key=lambda hz: abs(hz - output_hz))
+                # Of whole hertz, so that it can be asked for.
+                if input_hz * feedback % (reference * 2**shift) == 0:
+                    nearest = min(nearest, settings.output_hz, key=lambda hz: abs(hz - output_hz))
         raise none_found(
             "iCE40", input_hz, output_hz, nearest, detector=cls.DETECTOR_HZ, vco=cls.VCO_HZ, output=cls.OUTPUT_HZ
         )
