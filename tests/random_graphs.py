@@ -1,29 +1,43 @@
 """Networks made up for tests, and how a program runs on the engine's model."""
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 from cimarron.config import SocConfig
 from cimarron.isa import ACT_WINDOW, JOB_BYTES, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
 from cimarron_sim.compiler import Program
+from cimarron_sim.compiler.program import Activation
 from cimarron_sim.graph import Graph, Node, Quantization, Tensor
 from cpu_model import compute
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 from tblib.engine_model import EngineModel
 
-__all__ = ["Builder", "layers", "run_on_model"]
+__all__ = ["Builder", "Snapshot", "layers", "run_on_model"]
 
 
-def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[bytes, list[bytes]]:
+@dataclass(frozen=True)
+class Snapshot:
+    """Activation buffer, and main memory from the image on, after a job or a step of the CPU."""
+
+    activations: bytes
+    memory: bytes
+
+    def stored(self, tensor: Activation) -> bytes:
+        """What is where a tensor lies."""
+        return (self.memory if tensor.is_spilled else self.activations)[tensor.address :][: tensor.nbytes]
+
+
+def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[bytes, list[Snapshot]]:
     """Run a program's steps on the engine's model.
 
     Returns
     -------
     output : bytes
         What the program leaves at its output offset.
-    activations : list of bytes
-        The activation buffer after each job and each step of the CPU.
+    snapshots : list of Snapshot
+        After each job and each step of the CPU.
     """
     header = dict(zip(PROGRAM_HEADER, struct.unpack_from("<16I", program.image), strict=True))
     memory = bytearray(config.ram_bytes - PROGRAM_OFFSET)
@@ -31,6 +45,7 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
     memory[header["input_offset"] : header["input_offset"] + len(data)] = data
     engine = EngineModel(config.engine, memory, RAM_BASE + PROGRAM_OFFSET)
     engine.activations[:] = b"\xa5" * len(engine.activations)
+    memory[header["output_offset"] :] = b"\x5a" * (len(memory) - header["output_offset"])
     snapshots = []
     offset = header["steps_offset"]
     while True:
@@ -43,7 +58,7 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
                 for at in range(first, first + jobs * JOB_BYTES, JOB_BYTES):
                     assert at % config.engine.port_bytes == 0
                     engine.execute(struct.unpack_from(f"<{JOB_WORDS}I", memory, at))
-                    snapshots.append(bytes(engine.activations))
+                    snapshots.append(Snapshot(bytes(engine.activations), bytes(memory)))
             case Step.FETCH:
                 address, target, count = words
                 assert address + count <= len(engine.activations) < ACT_WINDOW
@@ -52,7 +67,7 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
                 break
             case kind:
                 compute(kind, words, engine.activations, bytes(memory))
-                snapshots.append(bytes(engine.activations))
+                snapshots.append(Snapshot(bytes(engine.activations), bytes(memory)))
     output = header["output_offset"]
     return bytes(memory[output : output + header["output_bytes"]]), snapshots
 

@@ -25,7 +25,7 @@ def assert_exact(builder: Builder, config=DEFAULT) -> None:
     program, expected = compile(graph, config), execute(graph, {"x": x})
     output, snapshots = run_on_model(program, config, x.tobytes())
     for layer in program.layers:
-        got = layer.output.array(snapshots[layer.last_job][layer.output.address :][: layer.output.nbytes])
+        got = layer.output.array(snapshots[layer.last_job].stored(layer.output))
         np.testing.assert_array_equal(got, expected[layer.output.tensor], err_msg=layer.name)
     np.testing.assert_array_equal(program.output.array(output), expected[graph.outputs[0]])
 

@@ -46,8 +46,7 @@ def test_results_are_those_of_the_whole_network(profile, bias, pad, seed):
     program = compile(graph, DEFAULT)
     output, snapshots = run_on_model(program, DEFAULT, x.tobytes())
     for layer in program.layers:
-        snapshot = snapshots[layer.last_job]
-        got = layer.output.array(snapshot[layer.output.address : layer.output.address + layer.output.nbytes])
+        got = layer.output.array(snapshots[layer.last_job].stored(layer.output))
         np.testing.assert_array_equal(got, expected[layer.output.tensor], err_msg=layer.name)
     np.testing.assert_array_equal(program.output.array(output), expected[graph.outputs[0]])
 

@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from .compiler.check import Place, check
 from .compiler.compile import compile
 from .compiler.errors import CompileError
-from .compiler.explain import Alternative, explain
+from .compiler.explain import Alternative, Movement, explain, movements
 from .compiler.image import ProgramError
 from .compiler.predict import predict
 from .fpga.crossings import CrossingError
@@ -153,14 +153,26 @@ def _mapping_table(alternatives: Sequence[Alternative]) -> Table:
     return table
 
 
+def _movement_table(rows: Sequence[Movement]) -> Table:
+    """What layers move whose tensors the activation buffer has no room for."""
+    columns = (Column(name, justify="right") for name in ("stripes", "buffer", "loaded", "stored"))
+    table = Table("operator", "in main memory", *columns)
+    for row in rows:
+        numbers = (f"{number:,}" for number in (row.stripes, row.room, row.loaded, row.stored))
+        table.add_row(row.layer, "\n".join(row.tensors), *numbers)
+    return table
+
+
 @main.command("check")
 @_model
 @_config
-@click.option("--explain", "explains", is_flag=True, help="Also list how each layer could be cut, and its cycles.")
+@click.option(
+    "--explain", "explains", is_flag=True, help="Also list how each layer could be cut, its cycles, and stripes."
+)
 @click.pass_context
 def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: bool) -> None:
     """List where every operator of MODEL runs: engine, CPU or host, or why it cannot."""
-    alternatives = []
+    alternatives, moved = [], []
     table = Table("operator", "type", "runs on", "why")
     refused = [operator for operator in inspect(model) if not operator.supported]
     if refused:
@@ -174,11 +186,14 @@ def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: 
         refused = [verdict for verdict in verdicts if verdict.place is Place.UNSUPPORTED]
         if not refused:
             _one_input(graph)
-            compile(graph, config)
-            alternatives = explain(graph, config.engine) if explains else []
+            program = compile(graph, config)
+            if explains:
+                alternatives, moved = explain(graph, config.engine), movements(program)
     _console().print(table)
     if alternatives:
         _console().print(_mapping_table(alternatives))
+    if moved:
+        _console().print(_movement_table(moved))
     if refused:
         _complain(f"{len(refused)} operator{'s' if len(refused) > 1 else ''} of {model} cannot be run")
         ctx.exit(REFUSED)

@@ -6,7 +6,8 @@ so a layer takes at least the largest:
 - **compute**: macro operations times `MacroConfig.operation_cycles`. An operation is one output pixel, or block of
   pixels, one row tile and one word tile. A macro that skips planes takes fewer cycles, as few as one: its bound is that
   one, for what an operation takes depends on the data.
-- **weights**: beats of the memory port: ``param_beats`` per record and ``row_beats`` per row of a tile, once per job.
+- **weights**: beats of the memory port: ``param_beats`` per record and ``row_beats`` per row of a tile, once per job;
+  and what LOAD and STORE jobs move.
 - **activations**: reads of the activation buffer. A read delivers ``act_port_bytes`` neighbouring bytes at most, so an
   operation needs ``ceil(bytes / act_port_bytes)`` for each piece of a run that its row tile holds.
 - **outputs**: results of operations, ``lanes`` at a time: ``ceil(tile's outputs / lanes)`` per operation, whether they
@@ -17,7 +18,7 @@ end in quicker succession than a bound says; what holds for each alone holds for
 resource.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from cimarron.config import EngineConfig
@@ -28,7 +29,7 @@ from .window import Walk
 if TYPE_CHECKING:
     from .tiling import Tiling
 
-__all__ = ["NO_BOUND", "Bound", "load_bound", "mac_bound", "peak_macs"]
+__all__ = ["NO_BOUND", "Bound", "load_bound", "mac_bound", "peak_macs", "store_bound"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Bound:
     def cycles(self) -> int:
         """The least number of cycles: that of the busiest resource."""
         return max(self.compute, self.weights, self.activations, self.outputs)
+
+    def __add__(self, other: "Bound") -> "Bound":
+        return Bound(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
     def key(self) -> tuple[int, int]:
@@ -76,10 +80,10 @@ def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
     return reads
 
 
-def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig) -> Bound:
-    """Bound of a layer, over all its jobs."""
+def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig, passes: int | None = None) -> Bound:
+    """Bound of a layer, over all its jobs: as many as its tiling has stripes, or ``passes``."""
     pixels = layer.images * tiling.walk.pixels
-    passes = layer.images * len(tiling.stripes)
+    passes = layer.images * len(tiling.stripes) if passes is None else passes
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
     beats = tiling.loaded_words * config.param_beats + tiling.loaded_rows(config.macro.rows) * config.row_beats
     cycles = 1 if config.macro.plane_skipping else config.macro.operation_cycles(layer.act_bits)
@@ -88,6 +92,16 @@ def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig) -> Bound:
         weights=passes * beats,
         activations=pixels * tiling.word_tiles * _reads(tiling.walk, config.macro.rows, config.act_port_bytes),
         outputs=pixels * tiling.row_tiles * drains,
+    )
+
+
+def store_bound(size: int, config: EngineConfig) -> Bound:
+    """Bound of a STORE job of ``size`` bytes: beats of the memory port, and reads of the activation buffer."""
+    return Bound(
+        compute=0,
+        weights=-(-size // config.port_bytes),
+        activations=-(-size // config.act_port_bytes),
+        outputs=0,
     )
 
 

@@ -5,28 +5,24 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from cimarron.config import EngineConfig, SocConfig
-from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, Step, pack_job
+from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Profile, Step
 
 from ..graph import Graph
-from .bound import NO_BOUND, load_bound, mac_bound, peak_macs
+from .bound import NO_BOUND, load_bound, mac_bound, peak_macs, store_bound
 from .check import Place, check
-from .cpu import CpuLayer
 from .errors import CompileError
 from .fold import fold
 from .image import HEADER_BYTES, descriptor, finish, step
 from .layout import Layout, lay_out
-from .operator import EngineLayer, read_operator
-from .planes import choose_planes
+from .operator import EngineLayer
+from .plan import Plan, make_plan
 from .program import Activation, Layer, Placement, Program
 from .prune import Pruning, prune
-from .schedule import Schedule, schedule
 from .stream import weight_stream
-from .tiling import jobs
 from .vector import VectorLayer
+from .work import Places, Work, layer_work, load_job
 
 __all__ = ["compile"]
-
-_Operators = Sequence[EngineLayer | VectorLayer | CpuLayer]
 
 
 def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
@@ -35,57 +31,57 @@ def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
         raise CompileError("; ".join(reasons))
 
 
-def _refuse_oversized(layout: Layout, plan: Schedule, streams: Sequence[bytes], config: SocConfig) -> None:
+def _refuse_oversized(layout: Layout, plan: Plan, streams: Sequence[bytes], config: SocConfig) -> None:
     available = config.ram_bytes - PROGRAM_OFFSET
     if layout.memory_bytes <= available:
         return
-    sizes = {node.name: len(stream) for node, stream in zip(plan.layers, streams, strict=True)}
+    sizes = {node.name: len(stream) for node, stream in zip(plan.order.layers, streams, strict=True)}
     largest = max(sizes, key=sizes.__getitem__, default="input")
+    spilled = f", activations that the buffer has no room for {plan.spilled_bytes}" if plan.spilled_bytes else ""
     raise CompileError(
         f"the program needs {layout.memory_bytes} bytes of main memory, {available} are free; the largest layer"
-        f" {largest!r} takes {sizes.get(largest, 0)}: choose a configuration with more ram_bytes"
+        f" {largest!r} takes {sizes.get(largest, 0)}{spilled}: choose a configuration with more ram_bytes"
     )
 
 
-def _activation(graph: Graph, plan: Schedule, name: str) -> Activation:
-    tensor = graph.tensors[name]
-    return Activation(tensor=name, address=plan.addresses[name], shape=tensor.shape, dtype=tensor.dtype.name)
+def _places(graph: Graph, plan: Plan, layout: Layout) -> Places:
+    """Where each tensor lies: in the buffer, or, by offset in the image, in main memory."""
+    source, target = graph.inputs[0], plan.order.owner[graph.outputs[0]]
+    memory = {name: layout.spilled + offset for name, offset in plan.spilled.items()}
+    memory |= {name: offset for name, offset in ((source, layout.input), (target, layout.output)) if name in memory}
+    return Places(plan=plan, memory=memory)
 
 
-def _jobs(
-    graph: Graph, plan: Schedule, operator: EngineLayer, config: EngineConfig, weight_address: int
-) -> list[list[int]]:
-    layer = operator.layer
-    return jobs(
-        layer,
-        operator.tiling,
-        config,
-        profile=graph.profile,
-        x_address=plan.addresses[layer.x.name],
-        y_address=plan.addresses[layer.y.name],
-        weight_address=weight_address,
-    )
+def _activation(graph: Graph, places: Places, name: str) -> Activation:
+    tensor, owner = graph.tensors[name], places.plan.order.owner[name]
+    is_spilled = owner in places.memory
+    address = places.memory[owner] if is_spilled else places.plan.addresses[owner]
+    return Activation(tensor=name, address=address, shape=tensor.shape, dtype=tensor.dtype.name, is_spilled=is_spilled)
 
 
-def _steps(
-    graph: Graph, plan: Schedule, operators: _Operators, config: EngineConfig, layout: Layout
-) -> tuple[bytes, bytes]:
-    """Steps and job descriptors; as long wherever things lie."""
+def _work(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -> tuple[Work, list[Work]]:
+    """What loads the input, and what each layer does."""
     base = RAM_BASE + PROGRAM_OFFSET
-    source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
-    load = {"source": base + layout.input, "destination": source.address, "length": source.nbytes}
-    work: list[bytes | list[int]] = [pack_job(Opcode.LOAD, **load)]
-    for operator, offset in zip(operators, layout.streams, strict=True):
-        if isinstance(operator, EngineLayer):
-            work += _jobs(graph, plan, operator, config, base + offset)
-        elif isinstance(operator, VectorLayer):
-            work += operator.descriptors(plan.addresses, base + offset)
-        else:
-            work.append(operator.words(plan.addresses, offset))
-    work += [step(Step.FETCH, [result.address, layout.output, result.nbytes]), step(Step.END)]
+    source = _activation(graph, places, graph.inputs[0])
+    first = Work([]) if source.is_spilled else Work([load_job(base + layout.input, source.address, source.nbytes)])
+    plan = places.plan
+    return first, [
+        layer_work(graph.profile, operator, places, index + 1, config, offset)
+        for index, (operator, offset) in enumerate(zip(plan.operators, layout.streams, strict=True))
+    ]
+
+
+def _steps(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -> tuple[bytes, bytes]:
+    """Steps and job descriptors; as long wherever things lie."""
+    first, layers = _work(graph, places, config, layout)
+    items = [item for work in (first, *layers) for item in work.items]
+    result = _activation(graph, places, graph.outputs[0])
+    if not result.is_spilled:
+        items.append(step(Step.FETCH, [result.address, layout.output, result.nbytes]))
+    items.append(step(Step.END))
 
     steps, descriptors = b"", b""
-    for is_job, run in groupby(work, key=lambda item: isinstance(item, list)):
+    for is_job, run in groupby(items, key=lambda item: isinstance(item, list)):
         if is_job:
             found = [descriptor(words) for words in run]
             steps += step(Step.JOBS, [layout.jobs + len(descriptors), len(found)])
@@ -95,49 +91,59 @@ def _steps(
     return steps, descriptors
 
 
-def _layers(pruning: Pruning, plan: Schedule, operators: _Operators, config: SocConfig) -> tuple[Layer, ...]:
-    engine, graph = config.engine, pruning.graph
-    source = _activation(graph, plan, graph.inputs[0])
-    bound = load_bound(source.nbytes, engine)
-    layers = [Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound)]
-    for node, operator in zip(plan.layers, operators, strict=True):
+def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layout) -> tuple[Layer, ...]:
+    graph, plan = pruning.graph, places.plan
+    source = _activation(graph, places, graph.inputs[0])
+    first, works = _work(graph, places, config, layout)
+    layers, jobs = [], len(first.items)
+    if first.items:
+        bound = load_bound(source.nbytes, config)
+        layers.append(Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound))
+    for node, operator, work in zip(plan.order.layers, plan.operators, works, strict=True):
         planes = operator.tiling.y_planes if isinstance(operator, EngineLayer) else 0
         absent = tuple(pruning.absent.get(node.outputs[0], {}).items())
-        output = dataclasses.replace(_activation(graph, plan, node.outputs[0]), planes=planes, absent=absent)
-        jobs_before = layers[-1].last_job
-        if not isinstance(operator, EngineLayer):
-            last_job = jobs_before + len(operator.steps)
-            bound = operator.bound(engine) if isinstance(operator, VectorLayer) else NO_BOUND
-            layers.append(
-                Layer(name=node.name, op=node.op, last_job=last_job, output=output, macs=0, peak_macs=0.0, bound=bound)
-            )
-            continue
-        layer, tiling = operator.layer, operator.tiling
+        output = dataclasses.replace(_activation(graph, places, node.outputs[0]), planes=planes, absent=absent)
+        jobs += len(work.items)
+        macs, peak, bound = 0, 0.0, NO_BOUND
+        if isinstance(operator, EngineLayer):
+            layer, tiling = operator.layer, operator.tiling
+            macs, peak = layer.macs, peak_macs(config, layer.act_bits, tiling.weight_bits)
+            bound = mac_bound(layer, tiling, config, passes=work.passes)
+        elif isinstance(operator, VectorLayer):
+            bound = operator.bound(config)
+            bound = dataclasses.replace(bound, weights=bound.weights * work.passes // len(operator.steps))
+        bound += sum((load_bound(size, config) for size in work.loads), start=NO_BOUND)
+        bound += sum((store_bound(size, config) for size in work.stores), start=NO_BOUND)
         layers.append(
             Layer(
-                name=node.name,
-                op=node.op,
-                last_job=jobs_before + operator.jobs,
-                output=output,
-                macs=layer.macs,
-                peak_macs=peak_macs(engine, layer.act_bits, tiling.weight_bits),
-                bound=mac_bound(layer, tiling, engine),
+                name=node.name, op=node.op, last_job=jobs - 1, output=output, macs=macs, peak_macs=peak, bound=bound,
             )
-        )
+        )  # fmt: skip
     return tuple(layers)
 
 
-def _placements(plan: Schedule) -> tuple[Placement, ...]:
-    return tuple(
+def _placements(graph: Graph, places: Places) -> tuple[Placement, ...]:
+    """In the order in which they are written; layers count from the loading of the input, if it is loaded as one."""
+    plan = places.plan
+    shift = int(graph.inputs[0] in places.memory)
+    found = [
         Placement(
             tensor=buffer.name,
             address=plan.addresses[buffer.name],
             nbytes=buffer.size,
-            first=buffer.first,
-            last=buffer.last,
+            first=buffer.first - shift,
+            last=buffer.last - shift,
         )
-        for buffer in plan.buffers
-    )
+        for buffer in plan.order.buffers
+        if buffer.name in plan.addresses
+    ]
+    for index, stripes in plan.stripes.items():
+        at = index - shift
+        found += [
+            Placement(tensor=name, address=address, nbytes=size, first=at, last=at, stripes=len(stripes.rows))
+            for name, (address, size) in stripes.slots.items()
+        ]
+    return tuple(sorted(found, key=lambda placement: placement.first))
 
 
 def compile(graph: Graph, config: SocConfig) -> Program:
@@ -164,32 +170,31 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     engine = config.engine
     pruning = prune(fold(graph).graph, engine.lanes)
     graph = pruning.graph
-    plan = schedule(graph, engine)
-    planes = choose_planes(graph, engine)
-    operators = [read_operator(graph, node, engine, planes) for node in plan.layers]
+    plan = make_plan(graph, engine)
     streams = [
         weight_stream(operator.layer, operator.tiling, graph.profile, engine)
         if isinstance(operator, EngineLayer)
         else operator.data
-        for operator in operators
+        for operator in plan.operators
     ]
-    layers = _layers(pruning, plan, operators, config)
-    source, result = (_activation(graph, plan, names[0]) for names in (graph.inputs, graph.outputs))
 
-    nowhere = Layout(jobs=0, streams=(0,) * len(operators), input=0, output=0, memory_bytes=0)
-    steps, descriptors = _steps(graph, plan, operators, engine, nowhere)
+    nowhere = Layout(jobs=0, streams=(0,) * len(streams), input=0, output=0, spilled=0, memory_bytes=0)
+    steps, descriptors = _steps(graph, _places(graph, plan, nowhere), engine, nowhere)
     layout = lay_out(
         len(steps),
         len(descriptors),
         [len(stream) for stream in streams],
-        input_bytes=source.nbytes,
-        output_bytes=result.nbytes,
+        input_bytes=graph.tensors[graph.inputs[0]].nbytes,
+        output_bytes=graph.tensors[graph.outputs[0]].nbytes,
+        spilled_bytes=plan.spilled_bytes,
         port_bytes=engine.port_bytes,
     )
     _refuse_oversized(layout, plan, streams, config)
 
     image = bytearray(layout.input)
-    steps, descriptors = _steps(graph, plan, operators, engine, layout)
+    places = _places(graph, plan, layout)
+    source, result = (_activation(graph, places, names[0]) for names in (graph.inputs, graph.outputs))
+    steps, descriptors = _steps(graph, places, engine, layout)
     parts = zip((steps, descriptors, *streams), (HEADER_BYTES, layout.jobs, *layout.streams), strict=True)
     for part, offset in parts:
         image[offset : offset + len(part)] = part
@@ -207,8 +212,8 @@ def compile(graph: Graph, config: SocConfig) -> Program:
             output_bytes=result.nbytes,
             model_hash=int(graph.model_hash[:8] or "0", 16),
         ),
-        layers=layers,
-        placements=_placements(plan),
+        layers=_layers(pruning, places, engine, layout),
+        placements=_placements(graph, places),
         input=source,
         output=result,
         model_hash=graph.model_hash,

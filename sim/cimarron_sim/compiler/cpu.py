@@ -12,9 +12,14 @@ from ..graph import Graph, Node, Tensor
 from .addition import real_sums
 from .errors import CompileError
 from .image import step
+from .rows import Span
 from .table import exponential_table, narrow_ladder, power_table, real_ladder, real_table
 
 __all__ = ["CpuLayer", "CpuStep", "read_cpu"]
+
+
+#: Values, or rows of them, that are always computed together.
+_ROW_VALUES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +35,49 @@ class CpuStep:
         What follows them.
     tables : tuple of bytes
         Whose offsets in the image follow the operands.
+    count : int, optional
+        Which operand says how many values, or rows of values, there are; None if the step cannot do a part of them.
     """
 
     kind: Step
     tensors: tuple[Tensor, ...]
     operands: tuple[int, ...]
     tables: tuple[bytes, ...] = ()
+    count: int | None = None
 
-    def words(self, addresses: Mapping[str, int], offset: int) -> bytes:
+    @property
+    def rows(self) -> int:
+        """Rows that can be computed one at a time: four values of an elementwise step, or rows of a softmax, so that
+        each begins at a multiple of 4 bytes; or all there is."""
+        return 1 if self.count is None else -(-self.operands[self.count] // _ROW_VALUES)
+
+    def span(self, tensor: Tensor, rows: range) -> Span:
+        """Bytes of a tensor in some rows."""
+        if self.count is None:
+            return 0, tensor.nbytes
+        values = tensor.size // self.operands[self.count] * tensor.dtype.itemsize * _ROW_VALUES
+        return rows.start * values, min(rows.stop * values, tensor.nbytes)
+
+    def words(self, addresses: Mapping[str, int], offset: int, rows: range | None = None) -> bytes:
         """The step.
 
         Parameters
         ----------
         addresses : dict of str to int
-            Activation buffer address of every tensor.
+            Activation buffer address of every tensor; where only some rows lie there, of where it would begin.
         offset : int
             Of the first table in the image.
+        rows : range, optional
+            All by default.
         """
+        rows = range(self.rows) if rows is None else rows
+        operands = list(self.operands)
+        if self.count is not None:
+            count = operands[self.count]
+            operands[self.count] = min(rows.stop * _ROW_VALUES, count) - rows.start * _ROW_VALUES
         offsets = itertools.accumulate((len(table) for table in self.tables), initial=offset)
-        places = [addresses[tensor.name] for tensor in self.tensors]
-        return step(self.kind, [*places, *self.operands, *itertools.islice(offsets, len(self.tables))])
+        places = [addresses[tensor.name] + self.span(tensor, rows)[0] for tensor in self.tensors]
+        return step(self.kind, [*places, *operands, *itertools.islice(offsets, len(self.tables))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +99,30 @@ class CpuLayer:
         """All tables, one behind the other."""
         return b"".join(table for step_ in self.steps for table in step_.tables)
 
-    def words(self, addresses: Mapping[str, int], offset: int) -> bytes:
-        """All steps, with their tables from ``offset`` in the image on; see `CpuStep.words`."""
+    @property
+    def rows(self) -> int:
+        """See `RowLayer`."""
+        return self.steps[0].rows if len(self.steps) == 1 else 1
+
+    def _span(self, tensor: Tensor, rows: range) -> Span:
+        return self.steps[0].span(tensor, rows) if len(self.steps) == 1 else (0, tensor.nbytes)
+
+    def reads(self, rows: range) -> dict[str, Span]:
+        """See `RowLayer`."""
+        inputs = {tensor.name: tensor for step_ in self.steps for tensor in step_.tensors if tensor is not self.y}
+        return {name: self._span(tensor, rows) for name, tensor in inputs.items()}
+
+    def writes(self, rows: range) -> Span:
+        """See `RowLayer`."""
+        return self._span(self.y, rows)
+
+    def words(self, addresses: Mapping[str, int], offset: int, rows: range | None = None) -> list[bytes]:
+        """Each step, with the tables from ``offset`` in the image on; see `CpuStep.words`."""
         written = []
         for step_ in self.steps:
-            written.append(step_.words(addresses, offset))
+            written.append(step_.words(addresses, offset, rows if self.rows > 1 else None))
             offset += sum(map(len, step_.tables))
-        return b"".join(written)
+        return written
 
 
 def _bytes(node: Node, *tensors: Tensor) -> None:
@@ -100,12 +145,12 @@ def _requantise(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> lis
     _bytes(node, y)
     if graph.profile is not Profile.ONNX:
         raise CompileError(f"layer {node.name!r} requantises int32, which profile tflm does not: use an 8-bit output")
-    return [CpuStep(Step.NARROW, (*x, y), (y.size,), (narrow_ladder(graph, node),))]
+    return [CpuStep(Step.NARROW, (*x, y), (y.size,), (narrow_ladder(graph, node),), count=0)]
 
 
 def _add(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
     table = real_sums(graph, node).astype(y.dtype).tobytes()
-    return [CpuStep(Step.COMBINE, (*x, y), (y.size,), (table,))]
+    return [CpuStep(Step.COMBINE, (*x, y), (y.size,), (table,), count=0)]
 
 
 def _softmax(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
@@ -117,9 +162,9 @@ def _softmax(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[C
         )
     shape = values, y.size // values
     if graph.profile is Profile.ONNX:
-        return [CpuStep(Step.SHARE, (*x, y), shape, (power_table(x[0]), real_ladder(node, y, 1)))]
+        return [CpuStep(Step.SHARE, (*x, y), shape, (power_table(x[0]), real_ladder(node, y, 1)), count=1)]
     inversions = [_inversion(tensor) for tensor in (x[0], y)]
-    return [CpuStep(Step.SOFTMAX, (*x, y), (*shape, *inversions), (exponential_table(node),))]
+    return [CpuStep(Step.SOFTMAX, (*x, y), (*shape, *inversions), (exponential_table(node),), count=1)]
 
 
 def _average_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:

@@ -3,14 +3,17 @@
 from dataclasses import dataclass, fields
 
 from cimarron.config import EngineConfig
+from cimarron.isa import Opcode
 
 from ..graph import Graph
 from .bound import Bound
 from .mapping import Candidate, candidates
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
+from .predict import jobs_of
+from .program import Program
 
-__all__ = ["Alternative", "explain"]
+__all__ = ["Alternative", "Movement", "explain", "movements"]
 
 #: Alternatives shown besides the chosen mapping.
 _SHOWN = 3
@@ -37,6 +40,55 @@ class Alternative:
     cycles: int
     reason: str
     is_chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """What a layer moves between main memory and the activation buffer, which has no room for its tensors.
+
+    Parameters
+    ----------
+    layer : str
+    stripes : int
+        In how many it works.
+    tensors : tuple of str
+        In main memory.
+    room : int
+        Bytes of the activation buffer that parts of them take.
+    loaded, stored : int
+        Bytes; rows that two stripes read are loaded twice.
+    """
+
+    layer: str
+    stripes: int
+    tensors: tuple[str, ...]
+    room: int
+    loaded: int
+    stored: int
+
+
+def movements(program: Program) -> list[Movement]:
+    """Of every layer that reads or writes a tensor in main memory, in order."""
+    rows = []
+    for index, (layer, jobs) in enumerate(zip(program.layers, jobs_of(program), strict=True)):
+        parts = [part for part in program.placements if part.stripes and part.first == index]
+        if not parts:
+            continue
+        moved = {
+            opcode: sum(job["length"] for job in jobs if job["opcode"] == opcode)
+            for opcode in (Opcode.LOAD, Opcode.STORE)
+        }
+        rows.append(
+            Movement(
+                layer=layer.name,
+                stripes=parts[0].stripes,
+                tensors=tuple(part.tensor for part in parts),
+                room=sum(part.nbytes for part in parts),
+                loaded=moved[Opcode.LOAD],
+                stored=moved[Opcode.STORE],
+            )
+        )
+    return rows
 
 
 def _count(number: int, noun: str) -> str:

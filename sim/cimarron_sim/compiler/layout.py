@@ -18,8 +18,8 @@ class Layout:
         First job descriptor.
     streams : tuple of int
         Weight stream of each layer.
-    input, output : int
-        The image ends where the input begins.
+    input, output, spilled : int
+        The image ends where the input begins; spilled tensors lie behind the output.
     memory_bytes : int
         What the program uses altogether.
     """
@@ -28,6 +28,7 @@ class Layout:
     streams: tuple[int, ...]
     input: int
     output: int
+    spilled: int
     memory_bytes: int
 
 
@@ -38,16 +39,17 @@ def lay_out(
     *,
     input_bytes: int,
     output_bytes: int,
+    spilled_bytes: int,
     port_bytes: int,
 ) -> Layout:
-    """Header, steps, descriptors, streams, input, output; what the memory port reads begins with one of its beats.
+    """Header, steps, descriptors, streams, input, output, spilled tensors; each begins with a beat of the memory port.
 
     Parameters
     ----------
     steps_bytes, jobs_bytes : int
     stream_bytes : sequence of int
         Of each layer.
-    input_bytes, output_bytes : int
+    input_bytes, output_bytes, spilled_bytes : int
     port_bytes : int
         Bytes per beat.
     """
@@ -57,6 +59,8 @@ def lay_out(
     for size in stream_bytes:
         streams.append(offset)
         offset = align(offset + size, port_bytes)
-    # The firmware copies the output word by word.
-    output = align(offset + input_bytes, 4)
-    return Layout(jobs, tuple(streams), offset, output, align(output + output_bytes, 4))
+    output = align(offset + input_bytes, port_bytes)
+    end = align(output + output_bytes, 4)
+    spilled = align(end, port_bytes)
+    memory_bytes = align(spilled + spilled_bytes, 4) if spilled_bytes else end
+    return Layout(jobs, tuple(streams), offset, output, spilled, memory_bytes)

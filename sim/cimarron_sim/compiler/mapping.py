@@ -74,6 +74,11 @@ def candidates(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_plane
     return sorted(found, key=lambda candidate: candidate.key)
 
 
-def choose(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0) -> Candidate:
-    """The first of `candidates`."""
-    return candidates(layer, config, x_planes, y_planes)[0]
+def choose(
+    layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: int = 0, *, single_lines: bool = False
+) -> Candidate:
+    """The first of `candidates`; with ``single_lines``, the first whose blocks are one line of pixels high."""
+    found = candidates(layer, config, x_planes, y_planes)
+    if single_lines:
+        return next((candidate for candidate in found if candidate.tiling.block.height == 1), found[0])
+    return found[0]

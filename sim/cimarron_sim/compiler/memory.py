@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from .errors import CompileError
 
-__all__ = ["Buffer", "place"]
+__all__ = ["Buffer", "Misfit", "place"]
 
 #: Orders that are tried: finding the best is as hard as packing bins.
 _ORDERS = 200
+
+
+class Misfit(CompileError):
+    """Activations that do not fit the buffer together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ def _check_steps(buffers: Sequence[Buffer], steps: Sequence[str], capacity: int,
         need = sum(-(-buffer.size // alignment) * alignment for buffer in alive)
         if need > capacity:
             parts = ", ".join(f"{buffer.name!r} {buffer.size}" for buffer in alive)
-            raise CompileError(
+            raise Misfit(
                 f"{step} needs {need} bytes of activation buffer at once ({parts}), there are {capacity}:"
                 f" choose a configuration with a larger act_buffer_bytes"
             )
@@ -81,7 +85,7 @@ def place(buffers: Sequence[Buffer], steps: Sequence[str], *, capacity: int, ali
 
     Raises
     ------
-    CompileError
+    Misfit
         If they do not fit, or no order is found in which they do.
     """
     _check_steps(buffers, steps, capacity, alignment)
@@ -94,7 +98,7 @@ def place(buffers: Sequence[Buffer], steps: Sequence[str], *, capacity: int, ali
             return addresses
         order.remove(outside[0])
         order.insert(0, outside[0])
-    raise CompileError(
+    raise Misfit(
         f"activation {outside[0].name!r} of {outside[0].size} bytes finds no gap in the {capacity} bytes of the"
         f" activation buffer in {_ORDERS} orders of placing: choose a configuration with a larger act_buffer_bytes"
     )

@@ -1,6 +1,6 @@
 """Which part of the hardware runs a node, and how it reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
 from .mapping import Candidate, choose
 from .pool import is_engine_pool, read_pool
+from .rows import Span, join
 from .tiling import Tiling
 from .vector import VectorLayer, read_vector
 
@@ -30,13 +31,48 @@ class EngineLayer:
         return self.candidate.tiling
 
     @property
-    def jobs(self) -> int:
-        """Number of jobs."""
-        return self.layer.images * len(self.tiling.stripes)
+    def rows(self) -> int:
+        """Rows of blocks, in all images."""
+        return self.layer.images * self.tiling.walk.out_height
+
+    def _images(self, rows: range) -> Iterator[tuple[int, int, int]]:
+        """Each image with its first row and the one behind its last."""
+        height = self.tiling.walk.out_height
+        for image in range(rows.start // height, -(-rows.stop // height)):
+            yield image, max(rows.start - image * height, 0), min(rows.stop - image * height, height)
+
+    def reads(self, rows: range) -> dict[str, Span]:
+        """See `RowLayer`; for an input that does not lie in planes."""
+        walk, window = self.tiling.walk, self.layer.window
+        spans: dict[str, Span] = {}
+        for image, start, stop in self._images(rows):
+            first = walk.first_row + start * walk.stride_h
+            last = walk.first_row + (stop - 1) * walk.stride_h + (walk.kernel_h - 1) * walk.dilation_h
+            low, high = max(first, 0), min(last + 1, window.height)
+            base = image * window.height
+            line = window.width * window.channels
+            join(spans, self.layer.x.name, ((base + low) * line, (base + high) * line))
+        return spans
+
+    def writes(self, rows: range) -> Span:
+        """See `RowLayer`; for an output that does not lie in planes."""
+        window, block = self.layer.window, self.tiling.block
+        line = window.out_width * self.layer.outputs * self.layer.y.dtype.itemsize
+        spans: dict[str, Span] = {}
+        for image, start, stop in self._images(rows):
+            low, high = (min(row * block.height, window.out_height) for row in (start, stop))
+            base = image * window.out_height
+            join(spans, self.layer.y.name, ((base + low) * line, (base + high) * line))
+        return spans[self.layer.y.name]
 
 
 def read_operator(
-    graph: Graph, node: Node, config: EngineConfig, planes: Mapping[str, int] = MappingProxyType({})
+    graph: Graph,
+    node: Node,
+    config: EngineConfig,
+    planes: Mapping[str, int] = MappingProxyType({}),
+    *,
+    single_lines: bool = False,
 ) -> EngineLayer | VectorLayer | CpuLayer:
     """The layer of any node but a reshape.
 
@@ -47,6 +83,8 @@ def read_operator(
     config : EngineConfig
     planes : dict of str to int
         Tensors that lie in planes, and the channels of each (see `Tiling`).
+    single_lines : bool
+        Blocks of pixels are one line high, so that a row of the layer needs as little of its input as possible.
 
     Raises
     ------
@@ -63,4 +101,4 @@ def read_operator(
     else:
         return read_vector(graph, node) or read_cpu(graph, node)
     x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
-    return EngineLayer(layer, choose(layer, config, x_planes, y_planes))
+    return EngineLayer(layer, choose(layer, config, x_planes, y_planes, single_lines=single_lines))

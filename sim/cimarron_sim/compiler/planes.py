@@ -1,6 +1,6 @@
 """Which activations lie in planes of a few channels each."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cimarron.config import EngineConfig
 
@@ -25,12 +25,19 @@ def _cycles(graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mappi
     return cycles
 
 
-def choose_planes(graph: Graph, config: EngineConfig) -> dict[str, int]:
+def choose_planes(graph: Graph, config: EngineConfig, spilled: Collection[str] = ()) -> dict[str, int]:
     """Channels per plane of every tensor that is better stored so than pixel by pixel.
 
     A depthwise layer reads few channels of many pixels. Where each pixel's channels lie together, that takes a read of
     the activation buffer for every pixel; where the pixels of a few channels lie together, one read brings several. So
     a tensor that only depthwise layers read lies in planes, if the layers that write and read it are faster then.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : EngineConfig
+    spilled : collection of str
+        Tensors in main memory, of which some rows at a time are in the buffer: they lie pixel by pixel.
 
     Returns
     -------
@@ -41,7 +48,12 @@ def choose_planes(graph: Graph, config: EngineConfig) -> dict[str, int]:
     for writer in graph.nodes:
         name = writer.outputs[0]
         readers = [node for node in graph.nodes if name in node.inputs]
-        if name in graph.outputs or not readers or any(node.op != "depthwise_conv2d" for node in readers):
+        if (
+            name in graph.outputs
+            or name in spilled
+            or not readers
+            or any(node.op != "depthwise_conv2d" for node in readers)
+        ):
             continue
         channels = graph.tensors[name].shape[-1]
         costs = {}

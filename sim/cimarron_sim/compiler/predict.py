@@ -9,7 +9,7 @@ from cimarron.isa import JOB_BYTES, JOB_WORDS, Step, unpack_job
 from .cycles import EngineCycles
 from .program import Program
 
-__all__ = ["predict"]
+__all__ = ["jobs_of", "predict"]
 
 
 def _steps(program: Program) -> Iterator[tuple[Step, tuple[int, ...]]]:
@@ -26,6 +26,21 @@ def _steps(program: Program) -> Iterator[tuple[Step, tuple[int, ...]]]:
 def _descriptors(program: Program, first: int, jobs: int) -> Iterator[dict[str, int]]:
     for offset in range(first, first + jobs * JOB_BYTES, JOB_BYTES):
         yield unpack_job(list(struct.unpack_from(f"<{JOB_WORDS}I", program.image, offset)))
+
+
+def jobs_of(program: Program) -> list[tuple[dict[str, int], ...]]:
+    """Fields of the jobs of each layer, in order."""
+    events: list[dict[str, int] | None] = []
+    for kind, operands in _steps(program):
+        if kind == Step.JOBS:
+            events += _descriptors(program, *operands)
+        elif kind >= Step.COMBINE:
+            events.append(None)
+    ends = [layer.last_job + 1 for layer in program.layers]
+    return [
+        tuple(event for event in events[start:end] if event is not None)
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
 
 
 def _events(program: Program, config: EngineConfig) -> Iterator[int]:

@@ -24,14 +24,14 @@ _IMAGE, _MANIFEST = "program.bin", "program.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Activation:
-    """A tensor in the activation buffer.
+    """A tensor in the activation buffer, or in main memory.
 
     Parameters
     ----------
     tensor : str
         Name in the graph.
     address : int
-        Byte address in the activation buffer.
+        Byte address in the activation buffer, or offset from the start of the image.
     shape : tuple of int
         Of what is stored.
     dtype : str
@@ -41,6 +41,8 @@ class Activation:
         many: the order is (images, planes, height, width, channels of a plane).
     absent : tuple of (int, int)
         Channels of the graph's tensor that are not stored, and the value they always have.
+    is_spilled : bool
+        Whether it lies in main memory.
     """
 
     tensor: str
@@ -49,6 +51,7 @@ class Activation:
     dtype: str
     planes: int = 0
     absent: tuple[tuple[int, int], ...] = ()
+    is_spilled: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -70,7 +73,7 @@ class Activation:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where a tensor lies in the activation buffer, and for how long.
+    """Where a tensor, or what a layer needs of a spilled one at a time, lies in the activation buffer, and how long.
 
     Parameters
     ----------
@@ -80,6 +83,8 @@ class Placement:
         Bytes it takes, from this one on.
     first, last : int
         Indices of the layers that write it first and read it last; the output is read one behind the last layer.
+    stripes : int
+        0, or for a part of a spilled tensor how many of them take turns there.
     """
 
     tensor: str
@@ -87,6 +92,7 @@ class Placement:
     nbytes: int
     first: int
     last: int
+    stripes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,45 +1,46 @@
-"""The order in which a network runs, and where its activations lie meanwhile."""
+"""The order in which a network runs, and how long its activations are needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cimarron.config import EngineConfig
-
 from ..graph import Graph, Node
 from .errors import CompileError
-from .memory import Buffer, place
+from .memory import Buffer
 
-__all__ = ["Schedule", "schedule"]
+__all__ = ["Order", "schedule"]
 
 
 @dataclass(frozen=True, eq=False)
-class Schedule:
-    """What runs when and where.
+class Order:
+    """What runs when, and what it needs meanwhile.
 
     Parameters
     ----------
     layers : tuple of Node
-        Nodes that are work for the engine, in order.
-    addresses : dict of str to int
-        Activation buffer address of every tensor that is computed or loaded.
+        Nodes that are work, in order: layer i runs in step i + 1.
+    steps : tuple of str
+        What each step is called: loading the input, the layers, fetching the output.
+    owner : dict of str to str
+        By tensor that is computed or loaded, the one whose bytes it is: itself, or the one it was reshaped from.
     buffers : tuple of Buffer
         Tensors that take up room, with the steps in which they do; a reshaped one is not among them.
     """
 
     layers: tuple[Node, ...]
-    addresses: Mapping[str, int]
+    steps: tuple[str, ...]
+    owner: Mapping[str, str]
     buffers: tuple[Buffer, ...]
 
 
-def schedule(graph: Graph, config: EngineConfig) -> Schedule:
-    """Order the layers of a graph and place its activations.
+def schedule(graph: Graph) -> Order:
+    """Order the layers of a graph.
 
     The input is loaded in step 0; layer i runs in step i + 1.
 
     Raises
     ------
     CompileError
-        If the graph has several inputs or outputs, or the activations do not fit.
+        If the graph has several inputs or outputs.
     """
     for what, names in (("input", graph.inputs), ("output", graph.outputs)):
         if len(names) != 1:
@@ -68,6 +69,5 @@ def schedule(graph: Graph, config: EngineConfig) -> Schedule:
     last[owner[graph.outputs[0]]] = len(layers) + 1
 
     buffers = [Buffer(name=name, size=graph.tensors[name].nbytes, first=first[name], last=last[name]) for name in first]
-    steps = ["loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output"]
-    addresses = place(buffers, steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
-    return Schedule(tuple(layers), {name: addresses[buffer] for name, buffer in owner.items()}, tuple(buffers))
+    steps = ("loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output")
+    return Order(tuple(layers), steps, owner, tuple(buffers))

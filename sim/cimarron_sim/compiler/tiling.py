@@ -1,7 +1,7 @@
 """Cuts a layer into jobs that fit the macro and the partial-sum memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from cimarron.config import EngineConfig
@@ -11,7 +11,7 @@ from .errors import CompileError
 from .layer import MacLayer
 from .window import Block, Walk, walk_through
 
-__all__ = ["Stripe", "Tiling", "jobs", "tilings"]
+__all__ = ["Stripe", "Tiling", "jobs", "stripes", "tilings"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def _cut(total: int, tile_size: int) -> tuple[int, int]:
 
 
 def _stripes(height: int, width: int, pixels: int) -> tuple[Stripe, ...]:
-    """Rectangles of at most ``pixels``: bands of whole rows, or pieces of single rows."""
+    """Rectangles of at most ``pixels``: bands of whole rows, or pieces of single rows; none if there is no row."""
     if pixels >= width:
-        step = min(height, pixels // width)
+        step = max(1, min(height, pixels // width))
         return tuple(Stripe(row, min(step, height - row), 0, width) for row in range(0, height, step))
     return tuple(
         Stripe(row, 1, column, min(pixels, width - column))
@@ -287,9 +287,21 @@ def _edges(layer: MacLayer, tiling: Tiling, stripe: Stripe, group_columns: int) 
     }
 
 
+def stripes(layer: MacLayer, tiling: Tiling, config: EngineConfig, rows: range) -> list[tuple[int, Stripe]]:
+    """Image and rectangle of each job that computes some rows of blocks, counted through all images."""
+    height, width = tiling.walk.out_height, tiling.walk.out_width
+    pixels = config.psum_entries // tiling.pixel_entries if tiling.pixel_entries else height * width
+    found = []
+    for image in range(layer.images):
+        first, last = (min(max(row - image * height, 0), height) for row in (rows.start, rows.stop))
+        for stripe in _stripes(last - first, width, pixels):
+            found.append((image, replace(stripe, row=first + stripe.row)))
+    return found
+
+
 def jobs(
     layer: MacLayer, tiling: Tiling, config: EngineConfig, *, profile: Profile, x_address: int, y_address: int,
-    weight_address: int,
+    weight_address: int, rows: range | None = None,
 ) -> list[list[int]]:  # fmt: skip
     """Job descriptors of a layer, one per image and stripe.
 
@@ -300,9 +312,11 @@ def jobs(
     config : EngineConfig
     profile : Profile
     x_address, y_address : int
-        Where input and output lie in the activation buffer.
+        Where input and output lie in the activation buffer; if only some rows do, where the rest would.
     weight_address : int
         Memory address of the layer's weight stream, which every job reads from the start.
+    rows : range, optional
+        Rows of blocks to compute, counted through all images; all by default.
 
     Returns
     -------
@@ -348,25 +362,25 @@ def jobs(
         **_output_fields(layer),
     }
     descriptors = []
-    for image in range(layer.images):
+    rows = range(layer.images * walk.out_height) if rows is None else rows
+    for image, stripe in stripes(layer, tiling, config, rows):
         x_base = x_address + image * window.height * window.width * window.channels
         y_base = y_address + image * window.pixels * layer.outputs * layer.y.dtype.itemsize
-        for stripe in tiling.stripes:
-            first_row = walk.first_row + stripe.row * walk.stride_h
-            try:
-                words = pack_job(
-                    Opcode.MAC,
-                    in_base=(x_base + first_row * walk.row_bytes) & 0xFFFF_FFFF,
-                    first_row=first_row,
-                    first_position=walk.first_position + stripe.column * walk.pixel_step,
-                    out_width=stripe.columns,
-                    out_height=stripe.rows,
-                    out_base=y_base + stripe.row * steps["out_line_step"] + stripe.column * steps["out_pixel_step"],
-                    psum_entries=stripe.pixels * tiling.pixel_entries,
-                    **_edges(layer, tiling, stripe, steps["group_columns"]),
-                    **fields,
-                )
-            except ValueError as error:
-                raise CompileError(f"layer {layer.name!r} is too large for a job: {error}") from None
-            descriptors.append(words)
+        first_row = walk.first_row + stripe.row * walk.stride_h
+        try:
+            words = pack_job(
+                Opcode.MAC,
+                in_base=(x_base + first_row * walk.row_bytes) & 0xFFFF_FFFF,
+                first_row=first_row,
+                first_position=walk.first_position + stripe.column * walk.pixel_step,
+                out_width=stripe.columns,
+                out_height=stripe.rows,
+                out_base=y_base + stripe.row * steps["out_line_step"] + stripe.column * steps["out_pixel_step"],
+                psum_entries=stripe.pixels * tiling.pixel_entries,
+                **_edges(layer, tiling, stripe, steps["group_columns"]),
+                **fields,
+            )
+        except ValueError as error:
+            raise CompileError(f"layer {layer.name!r} is too large for a job: {error}") from None
+        descriptors.append(words)
     return descriptors

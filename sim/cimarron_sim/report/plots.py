@@ -184,7 +184,10 @@ def roofline(record: dict[str, Any]) -> str:
 
 
 def buffer_map(record: dict[str, Any]) -> str:
-    """Where each tensor lies in the activation buffer, from the layer that writes it to the last that reads it."""
+    """Where each tensor lies in the activation buffer, from the layer that writes it to the last that reads it.
+
+    Parts of tensors in main memory that take turns there are hatched.
+    """
     buffer = record["buffer"]
     names = [layer["layer"] for layer in record["layers"]]
     steps = len(names) + 1
@@ -200,13 +203,16 @@ def buffer_map(record: dict[str, Any]) -> str:
         for tensor in buffer["tensors"]:
             left, width = tensor["first"] - 0.5, tensor["last"] - tensor["first"] + 1
             bottom, height = tensor["address"], tensor["bytes"]
+            stripes = tensor.get("stripes", 0)
             axes.bar(
-                left, height, width, bottom, align="edge", color=INKS["tensor"], edgecolor=INKS["paper"], linewidth=1.5
-            )
+                left, height, width, bottom, align="edge", color=INKS["tensor"], edgecolor=INKS["paper"], linewidth=1.5,
+                hatch="//" if stripes else None,
+            )  # fmt: skip
             letters = int(width * (x1 - x0) / 7)
             name = names[tensor["first"]]
             # Of a name, less than ten letters tell less than the layer's number does.
             label = shortened(name, letters) if letters >= min(len(name), 10) else str(tensor["first"])
+            label = f"{stripes} x" if stripes else label
             if len(label) <= letters and height * (y1 - y0) > 11:
                 axes.text(left + width / 2, bottom + height / 2, label, ha="center", va="center", fontsize=8)
 

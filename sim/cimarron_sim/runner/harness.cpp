@@ -42,6 +42,7 @@ struct Request {
 
 struct Dump {
     uint32_t job, address, bytes;
+    uint32_t spilled;  // whether the address is one of the program image's memory, or of the activation buffer
 };
 
 [[noreturn]] void fail(const std::string& sentence) {
@@ -404,7 +405,9 @@ private:
         print_counters();
         std::printf(", \"dump\": \"");
         for (const Dump& dump : dumps) {
-            if (dump.job == job) act_buffer->print(dump);
+            if (dump.job != job) continue;
+            if (dump.spilled) print_memory(uint64_t{PROGRAM_OFFSET} + dump.address, dump.bytes);
+            else act_buffer->print(dump);
         }
         std::printf("\"}\n");
         ++job;

@@ -81,7 +81,7 @@ class LayerRun:
     counters : Counters
         What the engine did in them.
     output : array
-        The layer's output tensor as it stood in the activation buffer.
+        The layer's output tensor as it stood in the activation buffer, or, if it lies there, in main memory.
     """
 
     name: str
@@ -305,8 +305,10 @@ class Simulation:
             len(firmware),
             len(program.image),
         )
+        outputs = [(layer.last_job, layer.output) for layer in program.layers]
         dumps = b"".join(
-            struct.pack("<3I", layer.last_job, layer.output.address, layer.output.nbytes) for layer in program.layers
+            struct.pack("<4I", last_job, output.address, output.nbytes, output.is_spilled)
+            for last_job, output in outputs
         )
         return b"".join((header, dumps, firmware, program.image, *inputs))
 

@@ -1,0 +1,115 @@
+"""What runs where and when: the layers of a network cut for the hardware, and places for its activations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cimarron.config import EngineConfig
+
+from ..graph import Graph
+from .bound import mac_bound
+from .cpu import CpuLayer
+from .errors import CompileError
+from .memory import Misfit, place
+from .operator import EngineLayer, read_operator
+from .planes import choose_planes
+from .schedule import Order, schedule
+from .spill import Stripes, respill, spill
+from .vector import VectorLayer
+
+__all__ = ["Operator", "Plan", "make_plan"]
+
+Operator = EngineLayer | VectorLayer | CpuLayer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """A network on given hardware.
+
+    Parameters
+    ----------
+    order : Order
+    operators : tuple of Operator
+        The order's layers.
+    planes : dict of str to int
+        Tensors that lie in planes; see `Tiling`.
+    addresses : dict of str to int
+        Activation buffer address of every tensor that lives there, by the owner's name.
+    spilled : dict of str to int
+        Of every tensor that lives in main memory, its offset from the first of them; 0 for input and output, which have
+        places of their own.
+    spilled_bytes : int
+        What those others take.
+    stripes : dict of int to Stripes
+        By step, of every layer that reads or writes a spilled tensor.
+    """
+
+    order: Order
+    operators: tuple[Operator, ...]
+    planes: Mapping[str, int]
+    addresses: Mapping[str, int]
+    spilled: Mapping[str, int] = field(default_factory=dict)
+    spilled_bytes: int = 0
+    stripes: Mapping[int, Stripes] = field(default_factory=dict)
+
+
+def _weights(operators: tuple[Operator, ...], config: EngineConfig) -> list[int]:
+    """Memory beats of what a stripe of each layer loads besides activations."""
+    beats = []
+    for operator in operators:
+        if isinstance(operator, EngineLayer):
+            beats.append(mac_bound(operator.layer, operator.tiling, config, passes=1).weights)
+        else:
+            beats.append(operator.bound(config).weights if isinstance(operator, VectorLayer) else 0)
+    return beats
+
+
+def _spilled_plan(graph: Graph, order: Order, config: EngineConfig) -> Plan:
+    planes: dict[str, int] = {}
+    operators = tuple(read_operator(graph, node, config) for node in order.layers)
+    try:
+        found = spill(order, operators, _weights(operators, config), config)
+    except CompileError:
+        operators = tuple(read_operator(graph, node, config, single_lines=True) for node in order.layers)
+        found = spill(order, operators, _weights(operators, config), config)
+    names = {buffer.name for buffer in found.spilled}
+    # The tensors that stay may lie in planes, if all still fits when layers are cut for that.
+    better = choose_planes(graph, config, {name for name, owner in order.owner.items() if owner in names})
+    if better:
+        others = tuple(read_operator(graph, node, config, better) for node in order.layers)
+        again = respill(names, order, others, _weights(others, config), config)
+        if again is not None:
+            found, operators, planes = again, others, better
+
+    ends = graph.inputs[0], order.owner[graph.outputs[0]]
+    inner = [buffer for buffer in found.spilled if buffer.name not in ends]
+    offsets = place(inner, (), capacity=1 << 31, alignment=config.port_bytes)
+    return Plan(
+        order=order,
+        operators=operators,
+        planes=planes,
+        addresses=found.addresses,
+        spilled={buffer.name: offsets.get(buffer.name, 0) for buffer in found.spilled},
+        spilled_bytes=max((offsets[buffer.name] + buffer.size for buffer in inner), default=0),
+        stripes=found.stripes,
+    )
+
+
+def make_plan(graph: Graph, config: EngineConfig) -> Plan:
+    """Plan a network: in the activation buffer if it fits, otherwise with some tensors in main memory.
+
+    Raises
+    ------
+    CompileError
+        If the hardware cannot run it: the sentence names the layer, what it needs and what there is.
+    """
+    order = schedule(graph)
+    limits = {"capacity": config.act_buffer_bytes, "alignment": config.act_port_bytes}
+    try:
+        addresses = place(order.buffers, order.steps, **limits)
+    except Misfit as reason:
+        if not order.layers:
+            raise CompileError(str(reason)) from None
+        return _spilled_plan(graph, order, config)
+    planes = choose_planes(graph, config)
+    operators = tuple(read_operator(graph, node, config, planes) for node in order.layers)
+    return Plan(order=order, operators=operators, planes=planes, addresses=addresses)
