@@ -32,10 +32,9 @@ def smallest_buffer(graph: Graph, most: int) -> tuple[SocConfig, Program] | None
     return None
 
 
-def _window(random: Random, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    kernel = tuple(random.randrange(1, min(3, side) + 1) for side in size)
-    stride = tuple(random.randrange(1, 3) for _ in size)
-    return {"kernel": kernel, "stride": stride}
+def _window(random: Random, size: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Kernel and stride."""
+    return tuple(random.randrange(1, min(3, side) + 1) for side in size), tuple(random.randrange(1, 3) for _ in size)
 
 
 def _append(builder: Builder, random: Random) -> None:
@@ -44,26 +43,26 @@ def _append(builder: Builder, random: Random) -> None:
     images, height, width, channels = shape
     zero_point = random.randrange(-20, 20)
     kind = random.choice(("conv", "conv", "depthwise", "depthwise", "pool", "max", "add", "concat", "pad", "scale"))
-    window = _window(random, (height, width))
-    pads = tuple(random.randrange(0, side) for side in (*window["kernel"], *window["kernel"]))
+    kernel, stride = _window(random, (height, width))
+    pads = tuple(random.randrange(0, side) for side in (*kernel, *kernel))
     out = [
         (side + low + high - k) // s + 1
-        for side, low, high, k, s in zip((height, width), pads, pads[2:], *window.values(), strict=False)
+        for side, low, high, k, s in zip((height, width), pads, pads[2:], kernel, stride, strict=False)
     ]
     if kind == "conv":
         outputs = random.randrange(1, 12)
         same = random.random() < 0.5
         builder.conv2d(
-            outputs, (3, 3) if same else window["kernel"], stride=(1, 1) if same else window["stride"],
+            outputs, (3, 3) if same else kernel, stride=(1, 1) if same else stride,
             pads=(1, 1, 1, 1) if same else pads, zero_point=zero_point,
         )  # fmt: skip
     elif kind == "depthwise":
         multiplier = random.choice((1, 1, 2)) if channels < 8 else 1
-        builder.depthwise_conv2d(multiplier, pads=pads, zero_point=zero_point, **window)
+        builder.depthwise_conv2d(multiplier, kernel, stride=stride, pads=pads, zero_point=zero_point)
     elif kind == "pool":
-        builder.average_pool(**window)
+        builder.average_pool(kernel, stride)
     elif kind == "max" and min(out) > 0:
-        builder.max_pool(**window, pads=pads)
+        builder.max_pool(kernel, stride, pads=pads)
     elif kind in ("add", "concat"):
         before = builder.last
         scale = float(builder.tensors[before].quantization.scale)
