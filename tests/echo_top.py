@@ -1,5 +1,7 @@
 """A small top with the ports of a board's, for tests of the flow: it sends back what it receives."""
 
+from pathlib import Path
+
 from amaranth.hdl import ClockDomain, ClockSignal, Const, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -7,6 +9,8 @@ from cimarron.board.board import Board
 from cimarron.board.reset import BoardReset
 from cimarron.board.top import make_pll
 from cimarron.soc.uart import Receiver, Transmitter
+
+ROOT = Path(__file__).parents[1]
 
 
 class EchoTop(wiring.Component):
