@@ -51,6 +51,8 @@ class ProgramRunner:
         Of its top module.
     directory : Path
         The build stays here and is used again while the Verilog is the same.
+    core : Path, optional
+        Verilog of its core; VexRiscv's by default.
 
     Raises
     ------
@@ -58,9 +60,9 @@ class ProgramRunner:
         If Verilator is missing or refuses the design.
     """
 
-    def __init__(self, component: wiring.Component, name: str, directory: Path) -> None:
+    def __init__(self, component: wiring.Component, name: str, directory: Path, *, core: Path | None = None) -> None:
         netlist = write_verilog(component, directory, name)
-        inputs = [netlist, cpu_source(), _MAIN, Path(__file__)]
+        inputs = [netlist, core or cpu_source(), _MAIN, Path(__file__)]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
         build = directory / f"{name}-{digest[:12]}"
         self.binary = build / "Vsystem"

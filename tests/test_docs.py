@@ -127,8 +127,9 @@ def documented(subject: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     "name",
     [
-        "Register", "Instruction", "UartRegister", "TimerRegister", "SystemRegister", "Interrupt", "Event",
-        "EngineError", "Opcode", "OutFormat", "Profile", "Step", "Mailbox", "HostCommand", "RunStatus",
+        "Register", "Instruction", "MacroInstruction", "MacroFact", "JobEvent", "FlashRegister", "UartRegister",
+        "TimerRegister", "SystemRegister", "Interrupt", "Event", "EngineError", "Opcode", "OutFormat", "Profile",
+        "Step", "Mailbox", "HostCommand", "RunStatus",
     ],
 )  # fmt: skip
 def test_every_enumeration_is_as_documented(name):

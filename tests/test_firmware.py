@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
-from cimarron.config import PRESETS
+from cimarron.config import CPUS, PRESETS
 from cimarron.isa import (
     EVENT_SHIFT,
     JOB_BYTES,
@@ -30,7 +30,15 @@ from cimarron_sim import firmware
 from cimarron_sim.compiler import Program, compile
 from cimarron_sim.compiler.image import ProgramError as ImageError
 from cimarron_sim.compiler.image import finish, step, verify
-from cimarron_sim.firmware.build import RECORD, BuildError, build_firmware, compile_program, compiler_version, flatten
+from cimarron_sim.firmware.build import (
+    RECORD,
+    BuildError,
+    build_boot,
+    build_firmware,
+    compile_program,
+    compiler_version,
+    flatten,
+)
 from cimarron_sim.reference.execute import execute
 from cimarron_sim.runner.simulation import Simulation, SimulationError
 from engine_double import DoubleSoc
@@ -47,15 +55,27 @@ RESERVED = 4 * PROGRAM_HEADER.index("reserved0")
 needs_compiler = pytest.mark.skipif(compiler_version() is None, reason="ziglang is not installed")
 
 
-def test_prebuilt_image_is_that_of_the_sources():
+@pytest.fixture
+def recorded_compiler():
     recorded = json.loads(RECORD.read_text())["ziglang"]
     if compiler_version() != recorded:
-        pytest.skip(f"the image was built with ziglang {recorded}, installed is {compiler_version()}")
-    assert build_firmware() == firmware.load(), "run `make firmware` and commit the image"
+        pytest.skip(f"the images were built with ziglang {recorded}, installed is {compiler_version()}")
 
 
-def test_prebuilt_image_leaves_room_for_its_stack():
-    assert 0 < len(firmware.load()) <= MAILBOX_OFFSET - 2048
+@pytest.mark.usefixtures("recorded_compiler")
+@pytest.mark.parametrize("cpu", CPUS)
+def test_prebuilt_image_is_that_of_the_sources(cpu):
+    assert build_firmware(cpu=cpu) == firmware.load(cpu), "run `make firmware` and commit the image"
+
+
+@pytest.mark.usefixtures("recorded_compiler")
+def test_prebuilt_boot_memory_is_that_of_the_sources():
+    assert build_boot() == firmware.load_boot(), "run `make firmware` and commit the image"
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_prebuilt_image_leaves_room_for_its_stack(cpu):
+    assert 0 < len(firmware.load(cpu)) <= MAILBOX_OFFSET - 2048
 
 
 @needs_compiler

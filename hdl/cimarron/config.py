@@ -13,7 +13,9 @@ from typing import Any
 
 __all__ = [
     "ADDERS",
+    "CPUS",
     "ConfigError",
+    "ENGINES",
     "EngineConfig",
     "MacroConfig",
     "PRESETS",
@@ -34,6 +36,15 @@ STORAGE_TARGETS = {
     "lut_ram": ("ecp5", "gowin"),
     "block_ram": ("ice40", "ecp5", "gowin"),
 }
+
+
+#: What controls the macro: a core beside an engine in gates, or a small core whose firmware is the engine.
+CPUS = ("vexriscv", "picorv32")
+ENGINES = ("gates", "software")
+
+#: The memory of a system without an engine in gates: two banks, one for firmware and program, one for activations and
+#: partial sums, each of two single-port blocks of an iCE40 UltraPlus.
+BANK_BYTES = 65536
 
 
 class ConfigError(ValueError):
@@ -477,8 +488,14 @@ class SocConfig:
     Parameters
     ----------
     engine : EngineConfig
+        In software, the same parameters describe what the firmware does: the same programs run.
+    cpu : str
+        One of `CPUS`: ``picorv32`` if the engine is software, else ``vexriscv``.
+    engine_in : str
+        One of `ENGINES`: whether jobs are executed by gates, or by firmware that drives the macro. In software,
+        ``weight_port_bits`` is 32, and activations and partial sums share one bank of memory (`BANK_BYTES`).
     ram_bytes : int
-        Main memory, a power of two, 64 KiB to 16 MiB.
+        Main memory, a power of two, 64 KiB to 16 MiB; one bank if the engine is software.
     clock_hz : int
         Frequency the UART divides and reports convert cycles with, in hertz.
     uart_baud : int
@@ -486,6 +503,8 @@ class SocConfig:
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
+    cpu: str = "vexriscv"
+    engine_in: str = "gates"
     ram_bytes: int = 1024 * 1024
     clock_hz: int = 50_000_000
     uart_baud: int = 115_200
@@ -493,6 +512,8 @@ class SocConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.engine, EngineConfig):
             raise ConfigError(f"soc.engine must be an EngineConfig, not {self.engine!r}")
+        _check_choice("soc", "cpu", self.cpu, CPUS)
+        _check_choice("soc", "engine_in", self.engine_in, ENGINES)
         _check_int("soc", "ram_bytes", self.ram_bytes, 64 * 1024, 16 * 2**20)
         _check_power_of_two("soc", "ram_bytes", self.ram_bytes)
         _check_int("soc", "clock_hz", self.clock_hz, 1_000_000, 2_000_000_000)
@@ -501,6 +522,37 @@ class SocConfig:
             raise ConfigError(
                 f"soc.uart_baud {self.uart_baud} needs at least 4 clock cycles per bit;"
                 f" clock_hz {self.clock_hz} gives {self.clock_hz // self.uart_baud}"
+            )
+        wanted = "picorv32" if self.engine_in == "software" else "vexriscv"
+        if self.cpu != wanted:
+            raise ConfigError(f"soc.engine_in {self.engine_in} needs cpu {wanted}, not {self.cpu}")
+        if self.engine_in == "software":
+            self._check_software()
+
+    def _check_software(self) -> None:
+        """What the firmware that takes the engine's place can work with."""
+        engine, macro = self.engine, self.engine.macro
+        if self.ram_bytes != BANK_BYTES:
+            raise ConfigError(f"soc.ram_bytes must be {BANK_BYTES}, one bank, if the engine is software")
+        if engine.weight_port_bits != 32:
+            raise ConfigError(
+                f"soc.engine.weight_port_bits must be 32, the core's word, if the engine is software,"
+                f" not {engine.weight_port_bits}"
+            )
+        if macro.beat_bits > 32:
+            raise ConfigError(
+                f"soc.engine.macro.write_bits must be 32 if the engine is software and a row has {macro.row_bits} bits"
+            )
+        if macro.rows % 8:
+            raise ConfigError(
+                f"soc.engine.macro.rows must be a multiple of the 8 activations of one instruction if the engine is"
+                f" software, not {macro.rows}"
+            )
+        used = engine.act_buffer_bytes + 4 * engine.psum_entries
+        if used > BANK_BYTES:
+            raise ConfigError(
+                f"soc.engine.act_buffer_bytes {engine.act_buffer_bytes} and psum_entries {engine.psum_entries} x 4"
+                f" bytes take {used} bytes; a bank of software's has {BANK_BYTES}"
             )
 
 
@@ -512,6 +564,12 @@ _TINY = EngineConfig(
 _SMALL = EngineConfig(
     macro=MacroConfig(rows=16, words=8, gating=False, target="ecp5"), act_buffer_bytes=4096, act_port_bytes=4,
     weight_port_bits=32, psum_entries=256, lanes=1, queue_jobs=2,
+)  # fmt: skip
+
+#: Fits an iCE40UP5K beside PicoRV32; the cells lie in block RAM, 8 rows multiply at a time.
+_ICEBREAKER = EngineConfig(
+    macro=MacroConfig(rows=16, words=4, row_groups=2, storage="block_ram", target="ice40", gating=False),
+    act_buffer_bytes=32768, act_port_bytes=4, weight_port_bits=32, psum_entries=8192, lanes=1, queue_jobs=2,
 )  # fmt: skip
 
 #: Named configurations: ``default`` is what documentation and benches speak of, ``tiny`` simulates fastest,
@@ -530,6 +588,9 @@ PRESETS: dict[str, SocConfig] = {
     "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024),
     "tang_nano_20k": SocConfig(
         engine=replace(_SMALL, macro=replace(_SMALL.macro, target="gowin")), ram_bytes=64 * 1024, clock_hz=27_000_000
+    ),
+    "icebreaker": SocConfig(
+        engine=_ICEBREAKER, cpu="picorv32", engine_in="software", ram_bytes=BANK_BYTES, clock_hz=12_000_000
     ),
 }
 

@@ -232,7 +232,9 @@ def compile_command(model: Path, config: SocConfig, output: Path) -> None:
     check_place(output)
     program = compile(graph, config)
     program.save(output)
-    if config.engine.macro.plane_skipping:
+    if config.engine_in == "software":
+        cycles = "run by software, in as many cycles as that takes"
+    elif config.engine.macro.plane_skipping:
         cycles = f"at least {sum(layer.bound.cycles for layer in program.layers):,} cycles"
     else:
         cycles = f"{sum(predict(program, config.engine)):,} cycles on the engine"

@@ -13,7 +13,7 @@ from ..bus.decoder import Decoder
 from ..engine.ports import CommandSignature
 from ..isa import RAM_BASE
 
-__all__ = ["Cpu", "CpuSourceError", "cpu_source"]
+__all__ = ["Cpu", "CpuSourceError", "cpu_source", "verified_source"]
 
 _PACKAGE = "pythondata_cpu_vexriscv"
 _SHA256 = "04dc3c5c9f906c0f78de6955aaea44f9ba06ec8dff6d6314c4fe141c803cf332"
@@ -21,6 +21,40 @@ _SHA256 = "04dc3c5c9f906c0f78de6955aaea44f9ba06ec8dff6d6314c4fe141c803cf332"
 
 class CpuSourceError(RuntimeError):
     """The Verilog of the core is missing or is not the one this project was tested with."""
+
+
+def verified_source(package: str, file: str, sha256: str, version: str) -> Path:
+    """Path of a core's Verilog in a Python package, if it is the one this project was tested with.
+
+    Parameters
+    ----------
+    package : str
+        Name of the module; with hyphens, of the package.
+    file : str
+        In its folder ``verilog``.
+    sha256 : str
+        Of the file, in hexadecimal.
+    version : str
+        Of the package that holds it.
+
+    Raises
+    ------
+    CpuSourceError
+        If the package is not installed, or its file is another one.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise CpuSourceError(f"Package {package} is missing: pip install {package.replace('_', '-')}")
+    path = Path(spec.submodule_search_locations[0], "verilog", file)
+    if not path.is_file():
+        raise CpuSourceError(f"Package {package} contains no {path.name}: reinstall it")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise CpuSourceError(
+            f"{path.name} has sha256 {digest[:16]}..., tested is {sha256[:16]}...:"
+            f" pip install {package.replace('_', '-')}=={version}"
+        )
+    return path
 
 
 def cpu_source() -> Path:
@@ -31,19 +65,7 @@ def cpu_source() -> Path:
     CpuSourceError
         If the package is not installed, or its netlist is another one.
     """
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise CpuSourceError(f"Package {_PACKAGE} is missing: pip install {_PACKAGE.replace('_', '-')}")
-    path = Path(spec.submodule_search_locations[0], "verilog", "VexRiscv_FullCfu.v")
-    if not path.is_file():
-        raise CpuSourceError(f"Package {_PACKAGE} contains no {path.name}: reinstall it")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != _SHA256:
-        raise CpuSourceError(
-            f"{path.name} has sha256 {digest[:16]}..., tested is {_SHA256[:16]}...:"
-            f" pip install {_PACKAGE.replace('_', '-')}==1.0.1.post407"
-        )
-    return path
+    return verified_source(_PACKAGE, "VexRiscv_FullCfu.v", _SHA256, "1.0.1.post407")
 
 
 class Cpu(wiring.Component):

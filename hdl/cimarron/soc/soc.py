@@ -39,7 +39,7 @@ class Soc(wiring.Component):
     Raises
     ------
     ValueError
-        If the initial contents do not fit the memory.
+        If the initial contents do not fit the memory, or the configuration has no engine in gates.
     """
 
     uart_tx: Out(1)
@@ -49,6 +49,8 @@ class Soc(wiring.Component):
     event: Out(32)
 
     def __init__(self, config: SocConfig, *, ram_init: bytes = b"") -> None:
+        if config.engine_in != "gates":
+            raise ValueError(f"An engine in gates is not what engine_in {config.engine_in} asks for")
         check_contents(config, ram_init)
         self._config = config
         self._ram_init = ram_init

@@ -38,6 +38,8 @@ class SystemController(wiring.Component):
         Byte address.
     irq : Out(1)
         While an error is held.
+    trapped : In(1)
+        Pulse of a core that starts again after an instruction it cannot execute.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class SystemController(wiring.Component):
     bus_error_write: In(1)
     bus_error_address: In(32)
     irq: Out(1)
+    trapped: In(1)
 
     def __init__(self, ram_bytes: int, clock_hz: int) -> None:
         for name, value in (("RAM size", ram_bytes), ("Clock frequency", clock_hz)):
@@ -65,6 +68,7 @@ class SystemController(wiring.Component):
         m = Module()
         write = Signal()
         address = Signal(32)
+        trapped = Signal()
         registers = Registers(
             m,
             self.bus,
@@ -73,6 +77,7 @@ class SystemController(wiring.Component):
                 SystemRegister.BUS_ERROR_ADDRESS: address,
                 SystemRegister.RAM_BYTES: self._ram_bytes,
                 SystemRegister.CLOCK_HZ: self._clock_hz,
+                SystemRegister.TRAPPED: trapped,
             },
         )
 
@@ -86,4 +91,8 @@ class SystemController(wiring.Component):
             m.d.sync += [self.irq.eq(1), write.eq(self.bus_error_write), address.eq(self.bus_error_address)]
         with m.Elif(cleared):
             m.d.sync += [self.irq.eq(0), write.eq(0), address.eq(0)]
+        with m.If(self.trapped):
+            m.d.sync += trapped.eq(1)
+        with m.Elif(registers.writes(SystemRegister.TRAPPED)):
+            m.d.sync += trapped.eq(0)
         return m

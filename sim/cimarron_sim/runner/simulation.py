@@ -259,7 +259,7 @@ class Simulation:
             if len(data) != program.input.nbytes:
                 raise ValueError(f"input {index} has {len(data)} bytes, the program takes {program.input.nbytes}")
         if firmware is None:
-            firmware = load_firmware()
+            firmware = load_firmware(self.config.cpu)
         if self._trace:
             processes = 1
         processes = min(len(inputs), processes or min(4, os.cpu_count() or 1))

@@ -12,7 +12,7 @@ import cimarron
 from amaranth.lib import wiring
 from cimarron.config import SocConfig
 from cimarron.isa import c_header
-from cimarron.soc.cpu import cpu_source
+from cimarron.soc.sources import core_source
 
 from .tools import quiet_run
 from .verilator import WAIVERS, verilator_binary, verilator_environment
@@ -49,9 +49,9 @@ def _hardware_sources() -> list[bytes]:
 
 def _soc(config: SocConfig) -> wiring.Component:
     # Elaborating the system takes seconds, importing it half of one: only when the cache has no answer.
-    from cimarron.soc.soc import Soc
+    from cimarron.soc.tops import system
 
-    return Soc(config)
+    return system(config)
 
 
 def soc_verilog(config: SocConfig, build_dir: Path, top: Callable[[SocConfig], wiring.Component] = _soc) -> Path:
@@ -114,7 +114,7 @@ def build_simulator(
     flags = [*_FLAGS, *(["--trace-vcd"] if trace else [])]
     if config.engine.macro.double_pumped:
         flags += ["-DDOUBLE_PUMPED", "-CFLAGS", "-DDOUBLE_PUMPED"]
-    inputs = [WAIVERS, _MEMORIES, design, cpu_source(), *_HARNESS]
+    inputs = [WAIVERS, _MEMORIES, design, core_source(config), *_HARNESS]
     optimise = "-O2"
     key = _digest(
         [

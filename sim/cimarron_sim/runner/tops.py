@@ -35,9 +35,9 @@ def build_top(top: str, config: SocConfig) -> wiring.Component:
 
             return AxiEngine(config.engine)
         case "soc":
-            from cimarron.soc.soc import Soc
+            from cimarron.soc.tops import system
 
-            return Soc(config)
+            return system(config)
     raise ValueError(f"there is no top {top!r}; there are {', '.join(TOPS)}")
 
 
@@ -59,6 +59,6 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
     path = write_verilog(build_top(top, config), directory, top)
     if top != "soc":
         return [path]
-    from cimarron.soc.cpu import cpu_source
+    from cimarron.soc.sources import core_source
 
-    return [path, Path(shutil.copy2(cpu_source(), directory))]
+    return [path, Path(shutil.copy2(core_source(config), directory))]
