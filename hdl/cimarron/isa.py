@@ -193,6 +193,7 @@ REGISTER_BITS: dict[type[enum.IntEnum], dict[enum.IntEnum, dict[str, Bits]]] = {
             "error": Bits(0, 1, "rw", clears="write"),
             "write": Bits(1, 1, "rw", clears="write"),
         },
+        SystemRegister.TRAPPED: {"trapped": Bits(0, 1, "rw", clears="write")},
     },
 }
 
