@@ -6,6 +6,7 @@ import re
 import struct
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,7 +298,12 @@ def engine_of(macro: MacroConfig, weight_port_bits: int = 32) -> EngineConfig:
     ],
 )
 def test_systems_that_cannot_be_built_are_refused(changes, sentence):
-    software = {"engine": CONFIG.engine, "cpu": "picorv32", "engine_in": "software", "ram_bytes": BANK_BYTES}
+    software: dict[str, Any] = {
+        "engine": CONFIG.engine,
+        "cpu": "picorv32",
+        "engine_in": "software",
+        "ram_bytes": BANK_BYTES,
+    }
     with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
         SocConfig(**(software | changes))
 
