@@ -1,6 +1,6 @@
 """Memory of the large single-port blocks of an iCE40 UltraPlus."""
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 
@@ -52,7 +52,7 @@ class Spram(wiring.Component):
                     i_ADDRESS=bus.adr,
                     i_DATAIN=bus.dat_w.word_select(half, 16),
                     o_DATAOUT=bus.dat_r.word_select(half, 16),
-                    i_MASKWREN=bus.sel.word_select(half, 2).replicate(2),
+                    i_MASKWREN=Cat(lane.replicate(2) for lane in bus.sel.word_select(half, 2)),  # one per nibble
                     i_WREN=bus.we,
                     i_CHIPSELECT=access,
                     i_STANDBY=Const(0, 1),
