@@ -42,9 +42,9 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
         "buffer": {
             "bytes": 64,
             "tensors": [
-                {"tensor": "x", "address": 0, "bytes": 12, "first": 0, "last": 1},
-                {"tensor": "h", "address": 16, "bytes": 12, "first": 1, "last": 2},
-                {"tensor": "y", "address": 0, "bytes": 12, "first": 2, "last": 3},
+                {"tensor": "x", "address": 0, "bytes": 12, "first": 0, "last": 1, "stripes": 0},
+                {"tensor": "h", "address": 16, "bytes": 12, "first": 1, "last": 2, "stripes": 0},
+                {"tensor": "y", "address": 0, "bytes": 12, "first": 2, "last": 3, "stripes": 0},
             ],
         },
         "timeline": {

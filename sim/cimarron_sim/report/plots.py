@@ -203,7 +203,7 @@ def buffer_map(record: dict[str, Any]) -> str:
         for tensor in buffer["tensors"]:
             left, width = tensor["first"] - 0.5, tensor["last"] - tensor["first"] + 1
             bottom, height = tensor["address"], tensor["bytes"]
-            stripes = tensor.get("stripes", 0)
+            stripes = tensor["stripes"]
             axes.bar(
                 left, height, width, bottom, align="edge", color=INKS["tensor"], edgecolor=INKS["paper"], linewidth=1.5,
                 hatch="//" if stripes else None,
