@@ -2,11 +2,12 @@
 
 import fcntl
 import os
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from .tools import MissingToolError, quiet_run
+from .tools import MissingToolError
 
 __all__ = ["prepare"]
 
@@ -32,8 +33,6 @@ def prepare(module: str, function: str, requirement: str, *, purpose: str) -> tu
     ------
     MissingToolError
         If it is not installed.
-    ToolError
-        If it cannot even print its version.
     """
     if find_spec(module) is None:
         name = module.replace("_", "-")
@@ -48,6 +47,7 @@ def prepare(module: str, function: str, requirement: str, *, purpose: str) -> tu
         fcntl.flock(lock, fcntl.LOCK_EX)
         ready = cache / f"{module}-{function}.ready"
         if not ready.is_file():
-            quiet_run([*command, "--help"], purpose=f"preparing {module}", env=environment)
+            # Some tools end with 1 after they told how they are used.
+            subprocess.run([*command, "--help"], env=environment, capture_output=True, check=False)
             ready.touch()
     return command, environment
