@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """A board has what its top and its configuration need."""
 
+import binascii
 import dataclasses
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cimarron.config import PRESETS, ConfigError, load_config
 from cimarron_sim.cli import main
 from cimarron_sim.compiler.compile import compile
 from cimarron_sim.firmware import load as load_firmware
+from cimarron_sim.fpga.bitstream import flash_image
 from cimarron_sim.fpga.config_file import config_text
 from cimarron_sim.fpga.fit import check_memories
 from cimarron_sim.frontend import load as load_model
@@ -33,7 +35,7 @@ def test_the_configuration_is_for_the_part(board):
 
 @each_board
 def test_the_firmware_fits_and_the_digits_compile(board):
-    assert len(load_firmware()) <= board.config.ram_bytes
+    assert len(load_firmware(board.config.cpu)) <= board.config.ram_bytes
     compile(load_model(ROOT / "examples" / "digits" / "digits.onnx"), board.config)
 
 
@@ -41,7 +43,9 @@ def test_the_firmware_fits_and_the_digits_compile(board):
 def test_the_top_has_the_ports_of_the_pin_file(board):
     top = BoardTop(board, board.config)
     ports = {path[0]: Shape.cast(member.shape).width for path, member, _ in top.signature.flatten(top)}
-    assert ports == {"clk": 1, "rst": 1, "uart_rx": 1, "uart_tx": 1, "led": board.leds}
+    flash = {port: 1 for port in ports if port.startswith("flash_")}
+    assert ports == {"clk": 1, "rst": 1, "uart_rx": 1, "uart_tx": 1, "led": board.leds} | flash
+    assert len(flash) == (4 if board.config.engine_in == "software" else 0)
 
 
 @each_board
@@ -161,3 +165,18 @@ def test_a_cause_between_two_clock_edges_is_not_missed():
         assert not ctx.get(dut.reset)
 
     simulate(process)
+
+
+def test_the_flash_image_is_what_the_boot_memory_looks_for():
+    # docs/small.md: a magic word, the firmware's size, its CRC-32, and the firmware.
+    image = flash_image(b"\x01\x02\x03\x04\x05")
+    firmware = b"\x01\x02\x03\x04\x05\x00\x00\x00"
+    assert image == b"CIMF" + (8).to_bytes(4, "little") + binascii.crc32(firmware).to_bytes(4, "little") + firmware
+
+
+def test_software_as_an_engine_is_refused_where_its_memories_are_not():
+    board = find_board("ulx3s")
+    macro = dataclasses.replace(PRESETS["icebreaker"].engine.macro, target="ecp5")
+    engine = dataclasses.replace(PRESETS["icebreaker"].engine, macro=macro)
+    with pytest.raises(ConfigError, match="engine_in software keeps its memory in large RAMs of an iCE40"):
+        board.check(dataclasses.replace(PRESETS["icebreaker"], engine=engine))

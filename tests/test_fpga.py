@@ -268,9 +268,10 @@ def needs(name):
 @pytest.mark.parametrize(
     ("name", "clock_hz", "magic"),
     [
-        # The preamble of a bitstream: FPGA-TN-02039 for ECP5, text for Gowin.
+        # The preamble of a bitstream: FPGA-TN-02039 for ECP5, text for Gowin, FPGA-TN-02001 for iCE40.
         pytest.param("icepi_zero", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("icepi_zero")),
         pytest.param("tang_nano_20k", 45_000_000, b"1010010111000011", marks=needs("tang_nano_20k")),
+        pytest.param("icebreaker", 24_000_000, b"\x7e\xaa\x99\x7e", marks=needs("icebreaker")),
     ],
 )
 def test_a_bitstream_is_built_and_meets_its_clock(name, clock_hz, magic, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 from cimarron.board.board import BOARDS, UnknownBoardError, find_board
 from cimarron.board.pll_error import PllError
 from cimarron.config import PRESETS, ConfigError, SocConfig, load_config
+from cimarron.isa import FLASH_FIRMWARE
 from cimarron.soc.cpu import CpuSourceError
 from rich.console import Console
 from rich.table import Column, Table
@@ -363,7 +364,7 @@ def bitstream_command(name: str, config_name: str | None, seed: int, output: Pat
     Leaves the bitstream, summary.json and config.toml, with which programs for it are compiled, in the output folder. A
     design that is too slow for its clock is a failure: its bitstream is named *.failed-timing.*.
     """
-    from .fpga.bitstream import build_bitstream, require_timing
+    from .fpga.bitstream import FLASH_IMAGE, build_bitstream, require_timing
 
     board = find_board(name)
     config = load_config(config_name) if config_name else board.config
@@ -374,6 +375,9 @@ def bitstream_command(name: str, config_name: str | None, seed: int, output: Pat
     click.echo(folder / summary.bitstream)
     require_timing(summary)
     click.echo(f"load it with: openFPGALoader -b {board.loader} {folder / summary.bitstream}")
+    if config.engine_in == "software":
+        image = folder / FLASH_IMAGE
+        click.echo(f"and its firmware: openFPGALoader -b {board.loader} -f -o {FLASH_FIRMWARE:#x} {image}")
 
 
 @main.command("doctor")

@@ -85,6 +85,11 @@ class Board:
                 f"engine.macro.target is {target}, but {self.name} has an FPGA of family {self.fpga.family}:"
                 f' set target = "{self.fpga.family}" under [engine.macro]'
             )
+        if config.engine_in == "software" and target != "ice40":
+            raise ConfigError(
+                f"engine_in software keeps its memory in large RAMs of an iCE40, which {self.name} does not have:"
+                f" set engine_in to gates"
+            )
         if config.engine.macro.double_pumped and self.fpga.family != "ecp5":
             raise ConfigError(
                 f"engine.macro.double_pumped needs a clock of twice the frequency, which is made on ECP5 alone, not on"
@@ -121,6 +126,16 @@ BOARDS = {
             leds=6,
             leds_low=True,
             loader="tangnano20k",
+        ),
+        Board(
+            name="icebreaker",
+            title="iCEBreaker",
+            part="iCE40UP5K-SG48",
+            oscillator_hz=12_000_000,
+            leds=2,
+            leds_low=True,
+            reset_low=True,
+            loader="ice40_generic",
         ),
     )
 }

@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import SocConfig
 from ..soc.ram import check_contents
+from ..soc.small_soc import SmallSoc
 from ..soc.soc import Soc
 from .board import Board
+from .direct_clock import DirectClock
 from .ecp5_pll import Ecp5Pll, Ecp5PllSettings
 from .gowin_pll import GowinPll, GowinPllSettings
 from .ice40_pll import Ice40Pll, Ice40PllSettings
@@ -18,7 +20,7 @@ __all__ = ["BoardTop", "make_pll", "pll_settings"]
 
 def pll_settings(
     board: Board, clock_hz: int, *, doubled: bool = False
-) -> Ecp5PllSettings | GowinPllSettings | Ice40PllSettings:
+) -> Ecp5PllSettings | GowinPllSettings | Ice40PllSettings | None:
     """Settings of the phase-locked loop that makes a clock of the board's oscillator.
 
     Parameters
@@ -28,6 +30,11 @@ def pll_settings(
     doubled : bool
         Whether a clock of twice the frequency comes with it; see `Board.check` for where it can.
 
+    Returns
+    -------
+    settings or None
+        None if the oscillator itself is the clock, on iCE40, whose loop makes none below 16 MHz.
+
     Raises
     ------
     PllError
@@ -35,12 +42,14 @@ def pll_settings(
     """
     if board.fpga.family == "ecp5":
         return Ecp5PllSettings.find(board.oscillator_hz, clock_hz, doubled=doubled)
+    if board.fpga.family == "ice40" and clock_hz == board.oscillator_hz:
+        return None
     find = {"gowin": GowinPllSettings.find, "ice40": Ice40PllSettings.find}
     return find[board.fpga.family](board.oscillator_hz, clock_hz)
 
 
-def make_pll(board: Board, clock_hz: int, *, doubled: bool = False) -> Ecp5Pll | GowinPll | Ice40Pll:
-    """That loop, with members ``i_clock``, ``o_clock`` and ``locked``, and ``o_fast`` if there are two clocks.
+def make_pll(board: Board, clock_hz: int, *, doubled: bool = False) -> Ecp5Pll | GowinPll | Ice40Pll | DirectClock:
+    """That loop, or what stands for it: ``i_clock``, ``o_clock``, ``locked``, and ``o_fast`` if there are two clocks.
 
     Raises
     ------
@@ -48,6 +57,8 @@ def make_pll(board: Board, clock_hz: int, *, doubled: bool = False) -> Ecp5Pll |
         If the one of the board's FPGA cannot make the clock.
     """
     settings = pll_settings(board, clock_hz, doubled=doubled)
+    if settings is None:
+        return DirectClock()
     if isinstance(settings, Ecp5PllSettings):
         return Ecp5Pll(settings, doubled=doubled)
     if isinstance(settings, GowinPllSettings):
@@ -76,7 +87,9 @@ class BoardTop(wiring.Component):
     config : SocConfig
         Its ``clock_hz`` is what the loop makes.
     ram_init : bytes
-        Contents of the memory after configuration.
+        Contents of the memory after configuration, if it can have any: if the engine is in gates.
+    boot : bytes
+        Boot memory of a system whose engine is software.
 
     Members
     -------
@@ -87,6 +100,9 @@ class BoardTop(wiring.Component):
     uart_rx : In(1)
     uart_tx : Out(1)
     led : Out(board.leds)
+    flash_clk, flash_copi, flash_cs_n : Out(1)
+    flash_cipo : In(1)
+        Only if the engine is software: the flash that its firmware comes from, see `cimarron.soc.flash.FlashPins`.
 
     Raises
     ------
@@ -100,11 +116,14 @@ class BoardTop(wiring.Component):
 
     glow_bits = 21
 
-    def __init__(self, board: Board, config: SocConfig, *, ram_init: bytes = b"") -> None:
+    def __init__(self, board: Board, config: SocConfig, *, ram_init: bytes = b"", boot: bytes = b"") -> None:
         board.check(config)
         self._board = board
         self._config = config
         self._ram_init = ram_init
+        self._boot = boot
+        self._software = config.engine_in == "software"
+        flash = {"flash_clk": Out(1), "flash_copi": Out(1), "flash_cs_n": Out(1), "flash_cipo": In(1)}
         pll_settings(board, config.clock_hz, doubled=config.engine.macro.double_pumped)
         check_contents(config, ram_init)
         super().__init__(
@@ -114,6 +133,7 @@ class BoardTop(wiring.Component):
                 "uart_rx": In(1, init=1),
                 "uart_tx": Out(1),
                 "led": Out(board.leds),
+                **(flash if self._software else {}),
             }
         )
 
@@ -126,7 +146,16 @@ class BoardTop(wiring.Component):
             m.domains.fast = ClockDomain("fast", reset_less=True)
             m.d.comb += ClockSignal("fast").eq(pll.o_fast)
         m.submodules.reset = reset = BoardReset()
-        m.submodules.soc = soc = Soc(self._config, ram_init=self._ram_init)
+        if self._software:
+            m.submodules.soc = soc = SmallSoc(self._config, boot=self._boot, blocks=True)
+            m.d.comb += [
+                self.flash_clk.eq(soc.flash_clk),
+                self.flash_copi.eq(soc.flash_copi),
+                self.flash_cs_n.eq(soc.flash_cs_n),
+                soc.flash_cipo.eq(self.flash_cipo),
+            ]
+        else:
+            m.submodules.soc = soc = Soc(self._config, ram_init=self._ram_init)
         pressed = ~self.rst if self._board.reset_low else self.rst
         m.d.comb += [
             pll.i_clock.eq(self.clk),

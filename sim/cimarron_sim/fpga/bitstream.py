@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -11,10 +14,11 @@ from cimarron.board.board import Board
 from cimarron.board.part import Part, Resources
 from cimarron.board.top import BoardTop, pll_settings
 from cimarron.config import SocConfig
-from cimarron.soc.cpu import cpu_source
+from cimarron.isa import FLASH_MAGIC
+from cimarron.soc.sources import core_source
 from rich.console import Console
 
-from ..firmware import load
+from ..firmware import load, load_boot
 from ..report.folder import check_place
 from ..runner.tools import ToolError
 from ..runner.verilog import write_text
@@ -27,9 +31,18 @@ from .summary import Summary
 from .timing import ClockTiming, CriticalPath, TimingError, read_clocks, read_paths
 from .tools import FLOW_TOOLS, require_tools, run_tool
 
-__all__ = ["build_bitstream", "build_top", "require_timing"]
+__all__ = ["FLASH_IMAGE", "build_bitstream", "build_top", "flash_image", "require_timing"]
 
 TOP = "board"
+
+#: What a system whose engine is software wants at `cimarron.isa.FLASH_FIRMWARE` of its flash.
+FLASH_IMAGE = "firmware.flash"
+
+
+def flash_image(firmware: bytes) -> bytes:
+    """Firmware as the boot memory of the small system looks for it."""
+    firmware += bytes(-len(firmware) % 4)
+    return struct.pack("<III", FLASH_MAGIC, len(firmware), zlib.crc32(firmware)) + firmware
 
 
 def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int = 1, console: Console) -> Summary:
@@ -70,11 +83,17 @@ def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int 
     require_tools(flow.tools)
     if not board.pins.is_file():
         raise ToolError(f"there is no pin file {board.pins}")
-    top = BoardTop(board, config, ram_init=load())
+    if config.engine_in == "software":
+        top = BoardTop(board, config, boot=load_boot())
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FLASH_IMAGE).write_bytes(flash_image(load(config.cpu)))
+    else:
+        top = BoardTop(board, config, ram_init=load(config.cpu))
     write_text(folder / "config.toml", config_text(config))
     return build_top(
         top, board.name, board.fpga, board.pins, folder,
-        clock_hz=config.clock_hz, config_hash=config.engine.hash, sources=[cpu_source()], seed=seed, console=console,
+        clock_hz=config.clock_hz, config_hash=config.engine.hash, sources=[core_source(config)], seed=seed,
+        console=console,
     )  # fmt: skip
 
 
@@ -138,6 +157,9 @@ def build_top(
     check_fit(needs, part)
     with stages.stage("place and route") as say:
         placed, clocks, paths = _place(flow, part, pin_file, folder, clock_hz, seed, say)
+    # A flip-flop of an iCE40 has no place of its own.
+    uncounted = {name: value for name, value in asdict(needs).items() if name not in flow.sites}
+    placed = replace(placed, **uncounted)
     met = all(clock.met for clock in clocks)
     with stages.stage("pack"):
         arguments = [
