@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from cimarron.bus.arbiter import Arbiter
+from cimarron.bus.axi4 import Axi4
 from cimarron.bus.axi4_lite import Axi4Lite
+from cimarron.bus.bursts import Bursts
 from cimarron.bus.decoder import Decoder, Target
 from cimarron.bus.pipelined_arbiter import PipelinedArbiter
 from cimarron.bus.wishbone import Signature
@@ -20,7 +22,9 @@ from cimarron.macro.macro import Macro
 from cimarron.soc.cfu import CfuAdapter
 from cimarron_sim.runner.yosys import Verdict, prove
 from formal.adder_tree import SumOfRows
+from formal.axi4 import MemoryAccesses
 from formal.axi4_lite import LiteAccesses
+from formal.bursts import BurstsOfWords
 from formal.bus import ArbiterGrants, DecoderAnswers
 from formal.cfu_adapter import CommandOrder
 from formal.dot_product import DotProduct
@@ -323,7 +327,7 @@ def writes_before_the_data(m, bridge):
 
 def forgets_the_error(m, bridge):
     """Every response says OKAY."""
-    m.d.comb += bridge.axi.bresp.eq(0)
+    m.d.sync += bridge.axi.bresp.eq(0)
 
 
 LITE_FAULTS = [withdraws_a_response, takes_an_address_too_many, writes_before_the_data, forgets_the_error]
@@ -337,3 +341,71 @@ def test_lite_accesses_reach_the_target_once_and_are_answered_once(request, faul
         return LiteAccesses(kind(signature))
 
     check(request, accesses(Axi4Lite), accesses(faulty(Axi4Lite, fault)))
+
+
+def lets_a_read_overtake(m, bridge):
+    """Reads and writes of one page are on their way together."""
+    bus = bridge.bus
+    with m.If(m.submodules.order.w_rdy):
+        m.d.comb += [
+            bus.stall.eq(~Mux(bus.we, m.submodules.writes.ready, m.submodules.reads.ready)),
+            m.submodules.reads.request.eq(bus.cyc & bus.stb & ~bus.we),
+            m.submodules.writes.request.eq(bus.cyc & bus.stb & bus.we),
+        ]
+
+
+def hears_cancelled_answers(m, bridge):
+    """An answer to a cycle given up is passed on to the next one."""
+    with m.If(bridge.bus.cyc & bridge.axi.rvalid & bridge.axi.rready):
+        m.d.comb += bridge.bus.ack.eq(~bridge.axi.rresp[1])
+
+
+def ends_every_burst_at_once(m, bridge):
+    """Every word is the last one."""
+    m.d.comb += bridge.axi.wlast.eq(1)
+
+
+def shows_a_burst_that_grows(m, bridge):
+    """The length changes on the channel."""
+    with m.If(bridge.bus.stb):
+        m.d.comb += bridge.axi.arlen.eq(m.submodules.reads.launched_beats)
+
+
+#: Cycles from reset to look at: enough for a burst, and for what follows a cycle that was given up.
+MEMORY_CYCLES = 8
+MEMORY_FAULTS = [lets_a_read_overtake, hears_cancelled_answers, ends_every_burst_at_once, shows_a_burst_that_grows]
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS)
+def test_memory_accesses_are_neither_lost_nor_repeated_nor_out_of_turn(request, fault):
+    lengths = {"outstanding": 3, "burst_beats": 2}
+    signature = Signature(addr_width=2, data_width=8, features={"err", "stall"})
+
+    def accesses(kind):
+        return MemoryAccesses(kind(signature, page_bytes=2, **lengths), page_words=2, **lengths)
+
+    check(request, accesses(Axi4), accesses(faulty(Axi4, fault)), bound=MEMORY_CYCLES)
+
+
+def lets_the_shown_burst_grow(m, bursts):
+    """The length changes on the channel."""
+    with m.If(bursts.request & ~bursts.channel_ready):
+        m.d.sync += bursts.channel_beats.eq(bursts.channel_beats | 1)
+
+
+def takes_a_word_too_many(m, bursts):
+    """Words that do not fit are taken, too."""
+    m.d.comb += bursts.ready.eq(1)
+
+
+BURST_FAULTS = [lets_the_shown_burst_grow, takes_a_word_too_many]
+
+
+@pytest.mark.parametrize("fault", BURST_FAULTS)
+def test_bursts_hold_the_words_asked_for_in_order(request, fault):
+    lengths = {"burst_beats": 3, "page_words": 4}
+
+    def words(kind):
+        return BurstsOfWords(kind(3, **lengths), **lengths)
+
+    check(request, words(Bursts), words(faulty(Bursts, fault)))
