@@ -47,7 +47,7 @@ class SerialChip:
         self, config: SocConfig, build_dir: Path | str = "build/sim", *, firmware: bytes | None = None
     ) -> None:
         self._config = config
-        self._firmware = load_firmware() if firmware is None else firmware
+        self._firmware = load_firmware(config.cpu) if firmware is None else firmware
         self._simulator = build_simulator(config, build_dir)
         self._process: subprocess.Popen[bytes] | None = None
         self._terminal: tuple[int, int] = (-1, -1)
