@@ -24,7 +24,7 @@ from typing import Any
 
 from benchlib.code_coverage import KINDS, CodeCoverage
 from cimarron.config import MacroConfig
-from cimarron.macro.macro import Macro
+from cimarron.macro.self_test import macro_of
 from cimarron_sim.runner.bench import SIMULATORS, BenchError, run_bench
 from cimarron_sim.runner.tools import ToolError
 from cimarron_sim.runner.verilog import write_verilog
@@ -40,7 +40,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
     """Run the macro's benches on one configuration in one simulator."""
     config = MacroConfig(**case["config"])
     folder = OUTPUT / "runs" / case["name"]
-    source = write_verilog(Macro(config), folder, "macro")
+    source = write_verilog(macro_of(config), folder, "macro")
     met = (folder / f"{case['bench']}-{case['simulator']}.json").resolve()
     met.unlink(missing_ok=True)
     environment = {"MACRO": json.dumps(case["config"]), "MACRO_COVERAGE": str(met), "ROUNDS": str(case["rounds"])}

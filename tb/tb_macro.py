@@ -100,6 +100,8 @@ class Environment:
         self.monitors = [self.monitor(pins, seen) for pins, seen in zip(self.pins, callbacks, strict=True)]
         self.counts = Counter()
         self.dut.rst.value = 1
+        if CONFIG.self_test:
+            self.dut.test_start.value = 0
         self.dut.write__valid.value = self.dut.i_stream__valid.value = self.dut.o_stream__ready.value = 0
         for _ in range(2):
             await RisingEdge(self.dut.clk)
@@ -245,13 +247,14 @@ async def reset_empties_the_pipeline_and_forgets_the_formats(dut):
 def _cells(dut, weight_set: int, row: int) -> list:
     """Handles of the cells of a row, one per beat."""
     beats = [f"_beat_{beat}" for beat in range(CONFIG.write_beats)] if CONFIG.write_beats > 1 else [""]
+    array = dut.macro.array if CONFIG.self_test else dut.array
     if CONFIG.storage == "latches":
-        return [getattr(dut.array, f"latch_set_{weight_set}_row_{row}{beat}").q for beat in beats]
+        return [getattr(array, f"latch_set_{weight_set}_row_{row}{beat}").q for beat in beats]
     if CONFIG.storage == "flip_flops":
-        return [getattr(dut.array, f"set_{weight_set}_row_{row}{beat}") for beat in beats]
+        return [getattr(array, f"set_{weight_set}_row_{row}{beat}") for beat in beats]
     block, index = divmod(row, CONFIG.group_rows)
     address = weight_set << (CONFIG.row_groups - 1).bit_length() | block
-    return [getattr(dut.array, f"memory_{index}{beat}")[address] for beat in beats]
+    return [getattr(array, f"memory_{index}{beat}")[address] for beat in beats]
 
 
 @cocotb.test(skip="icarus" not in cocotb.SIM_NAME.lower())

@@ -85,7 +85,7 @@ def refusal(*arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["registers"], ["bitstream"], ["doctor"]]
+    "command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["registers"], ["doctor"]]
 )
 def test_every_command_has_help(command):
     code, stdout, _ = call(*command, "--help")
@@ -295,6 +295,16 @@ def test_verilog_writes_the_tops(tmp_path):
     for top in ("macro", "engine"):
         assert str(tmp_path / "v" / f"{top}.v") in stdout
         assert re.search(rf"^module {top}\(", (tmp_path / "v" / f"{top}.v").read_text(), re.MULTILINE)
+
+
+def test_verilog_of_a_macro_with_a_self_test_is_that_of_both(tmp_path):
+    path = tmp_path / "tested.toml"
+    path.write_text("[engine.macro]\nrows = 16\nself_test = true\n")
+    assert call("verilog", "--config", path, "--top", "macro", "-o", tmp_path / "v")[0] == 0
+    text = (tmp_path / "v" / "macro.v").read_text()
+    ports = re.search(r"^module macro\((.*?)\);", text, re.MULTILINE | re.DOTALL)
+    assert ports is not None
+    assert {"i_stream__payload", "test_start", "test_done", "test_failure"} <= set(re.findall(r"\w+", ports[1]))
 
 
 def test_doctor_names_the_remedy_for_what_is_missing(monkeypatch, tmp_path):

@@ -138,6 +138,7 @@ def test_geometry_of_the_default():
         ({"transposed": "yes"}, "macro.transposed must be True or False, not 'yes'"),
         ({"carryless": 0}, "macro.carryless must be True or False, not 0"),
         ({"best_match": None}, "macro.best_match must be True or False, not None"),
+        ({"self_test": "march"}, "macro.self_test must be True or False, not 'march'"),
         ({"gating": 8}, "macro.gating must be True or False, not 8"),
         ({"double_pumped": 2}, "macro.double_pumped must be True or False, not 2"),
         (

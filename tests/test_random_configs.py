@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 
 import pytest
 from cimarron.config import MacroConfig
-from cimarron.macro.macro import Macro
+from cimarron.macro.self_test import macro_of
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
 from tblib.macro_coverage import macro_coverage
@@ -49,7 +49,7 @@ def test_a_seed_gives_the_same_macros_again():
 @pytest.mark.parametrize("name", SAMPLE)
 def test_random_macro_passes_every_bench(name, simulator, tmp_path):
     config = SAMPLE[name]
-    source, met = write_verilog(Macro(config), tmp_path, "macro"), tmp_path / "met.json"
+    source, met = write_verilog(macro_of(config), tmp_path, "macro"), tmp_path / "met.json"
     environment = {"MACRO": json.dumps(asdict(config)), "MACRO_COVERAGE": str(met), "ROUNDS": "6"}
     result = run_bench(source, "macro", "tb_macro", simulator=simulator, env=environment)
     assert len(result.passed) == 6 + (config.weight_sets > 1) + (simulator == "icarus")

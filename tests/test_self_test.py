@@ -1,13 +1,16 @@
 """The macro's self-test: it passes, in its declared cycles, and finds faults that are put into cells and adders."""
 
-import cimarron.macro.carry_save as carry_save
+import json
+from collections import Counter
+from dataclasses import asdict
+
 import pytest
-from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.sim import Simulator
-from cimarron.config import MacroConfig
-from cimarron.macro.array import BitCellArray
+from cimarron.config import ADDERS, MacroConfig
 from cimarron.macro.self_test import SelfTestedMacro
-from cimarron.macro.storage import STORAGE
+from cimarron_sim.runner.bench import SIMULATORS, run_bench
+from cimarron_sim.runner.verilog import write_verilog
+from faulty_macro import FaultyMacros
 
 SMALL = MacroConfig(rows=4, words=2, cell_bits=2, max_weight_bits=4, weight_sets=2, max_act_bits=2)
 
@@ -54,76 +57,38 @@ def test_a_good_macro_passes_in_the_declared_cycles(config):
     simulate(dut, testbench)
 
 
-def stuck(m: Module, node, places: list[tuple[str, int, bool]], select: Signal, name: str):
-    """A node of which each bit can be stuck at either value; fault n is place n - 1."""
-    faults = []
-    for bit in range(len(node)):
-        at_0, at_1 = len(places) + 1, len(places) + 2
-        places += [(name, bit, False), (name, bit, True)]
-        faults.append((node[bit] & (select != at_0)) | (select == at_1))
-    result = Signal(len(node), name=f"{name}_stuck")
-    m.d.comb += result.eq(Cat(faults))
-    return result
+#: Small enough for all faults.
+SIZES = {"small": SMALL}
 
 
-def test_every_stuck_cell_is_found_at_its_address(monkeypatch):
-    places: list = []
-    select = Signal(16)
-
-    class Faulty(BitCellArray):
-        def cells(self, m, name, write):
-            return stuck(m, super().cells(m, name, write), places, select, name)
-
-    monkeypatch.setitem(STORAGE, "flip_flops", Faulty)
-    dut = SelfTestedMacro(SMALL)
-    words = SMALL.words
-
-    async def testbench(ctx):
-        await run_test(ctx, dut)
-        assert not ctx.get(dut.test_march_failed)
-        for number, (name, bit, _) in enumerate(places, start=1):
-            ctx.set(select, number)
-            await run_test(ctx, dut)
-            assert ctx.get(dut.test_march_failed), places[number - 1]
-            failure = ctx.get(dut.test_failure)
-            assert f"set_{failure.set}_row_{failure.row}" == name
-            assert failure.column == bit % words
-
-    simulate(dut, testbench)
-    assert len(places) == 2 * SMALL.weight_sets * SMALL.set_bits
-
-
-def test_stuck_adder_nodes_are_found(monkeypatch):
-    """Both adders' outputs, their halves and carries, stuck at either value, in the trees of a small macro."""
-    places: list = []
-    select = Signal(16)
-
-    def reduce_planes(m, reduction, planes, prefix=""):
-        planes = list(planes)
-        for adder in reduction.adders:
-            a, b, *late = (planes[plane] for plane in adder.inputs)
-            half = stuck(m, a ^ b, places, select, f"{prefix}half_{adder.sum}")
-            c = late[0] if late else Const(0, len(half))
-            total = stuck(m, half ^ c, places, select, f"{prefix}sum_{adder.sum}")
-            carry = stuck(m, (a & b) | (half & c), places, select, f"{prefix}carry_{adder.sum}")
-            planes += [total, carry]
-        return [planes[plane] for plane in reduction.outputs]
-
-    monkeypatch.setattr(carry_save, "reduce_planes", reduce_planes)
-    dut = SelfTestedMacro(SMALL)
-    escapes = []
-
-    async def testbench(ctx):
-        for number, place in enumerate(places, start=1):
-            ctx.set(select, number)
-            await run_test(ctx, dut)
-            if not (ctx.get(dut.test_march_failed) or ctx.get(dut.test_compute_failed)):
-                escapes.append(place)
-
-    simulate(dut, testbench)
-    print(f"{len(places)} faults, escapes: {escapes}")
-    assert len(places) == 90
-    assert len(escapes) <= 0.05 * len(places)
+@pytest.mark.cosim
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("size", SIZES)
+def test_stuck_cells_and_adder_nodes_are_found_where_they_are(size, simulator, tmp_path):
+    """With every adder; in Verilator all faults of small macros and hundreds of larger ones, in Icarus fewer."""
+    config = SIZES[size]
+    macros = FaultyMacros(config)
+    with macros.present():
+        source = write_verilog(macros, tmp_path, "faulty")
+    given, found = tmp_path / "faults.json", tmp_path / "found.json"
+    given.write_text(json.dumps({"config": asdict(config), "faults": macros.as_dicts()}))
+    counts = Counter((fault.adder, fault.kind) for fault in macros.faults)
+    assert [counts[adder, "cell"] for adder in ADDERS] == [2 * config.weight_sets * config.set_bits] * len(ADDERS)
+    # Odd, because faults come in pairs: stuck at 0 and at 1.
+    stride = len(macros.faults) // (400 if simulator == "verilator" else 48) | 1
+    environment = {
+        "FAULTS": str(given),
+        "FOUND": str(found),
+        "STRIDE": str(stride),
+        "CYCLES": str(macros.cycles),
+    }
+    run_bench(source, "faulty", "tb_self_test", simulator=simulator, env=environment)
+    report = json.loads(found.read_text())
+    assert report["tried"] == len(range(0, len(macros.faults), stride))
+    print(f"{size}, {simulator}: {report['tried']} of {dict(counts)} tried, escaped:")
+    for fault in report["escaped"]:
+        print("  {adder} {kind} {node}[{bit}] at {value}".format(**fault))
+    assert not report["escaped"]
 
 
 def test_operations_in_flight_are_answered_before_the_test():

@@ -122,6 +122,8 @@ class MacroConfig:
         Whether half of the planes of a cycle go through the array in each half of it, so that half the products and
         adder trees do: for FPGAs, where the clock is slow and look-up tables are dear. Needs an even number of planes
         per cycle and a clock domain ``fast`` of twice the frequency; changes no cycle.
+    self_test : bool
+        Whether the macro comes with a controller that tests its cells and adders.
     """
 
     rows: int = 64
@@ -144,6 +146,7 @@ class MacroConfig:
     storage: str = "flip_flops"
     gating: bool = True
     double_pumped: bool = False
+    self_test: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("macro", "adder", self.adder, ("auto", *ADDERS))
@@ -161,7 +164,7 @@ class MacroConfig:
                 f"macro.words must be divisible by {self.group_words} (= max_weight_bits"
                 f" {self.max_weight_bits} / cell_bits {self.cell_bits}), not {self.words}"
             )
-        for name in ("bitwise", "best_match", "carryless", "transposed", "gating", "double_pumped"):
+        for name in ("bitwise", "best_match", "carryless", "transposed", "gating", "double_pumped", "self_test"):
             _check_bool("macro", name, getattr(self, name))
         if self.best_match and not self.bitwise:
             raise ConfigError(

@@ -78,4 +78,5 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
         adder=rng.choice(("auto", *ADDERS)),
         target=target,
         gating=rng.random() < 0.7,
+        self_test=rng.random() < 0.2,
     )

@@ -1,13 +1,13 @@
 """The engine: keeps the macro busy, alone, out of a queue."""
 
-from amaranth.hdl import Module, Mux, ResetInserter
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..bus.pipelined_arbiter import PipelinedArbiter
 from ..config import EngineConfig
 from ..isa import EngineError, Opcode
-from ..macro.macro import Macro
+from ..macro.self_test import SelfTestedMacro, macro_of
 from .act_buffer import ActBuffer
 from .counters import COUNTERS, Counters
 from .drain import Drain
@@ -78,7 +78,7 @@ class Engine(wiring.Component):
         queue, fetcher, sequencer, loader = JobQueue(config), Fetcher(config), Sequencer(config), Loader(config)
         arbiter = PipelinedArbiter(3, dma_signature(config))
         vector, tables, storer = Vector(config), Tables(config), Storer(config)
-        gather, feeder, macro, drain = Gather(config), Feeder(config), Macro(config.macro), Drain(config)
+        gather, feeder, macro, drain = Gather(config), Feeder(config), macro_of(config.macro), Drain(config)
         m.submodules.queue = resettable(queue)
         m.submodules.fetcher = resettable(fetcher)
         m.submodules.arbiter = resettable(arbiter)
@@ -123,6 +123,20 @@ class Engine(wiring.Component):
             self.bus.dat_r.eq(Mux(upper, window.bus.dat_r, registers.bus.dat_r)),
         ]
 
+        # A test takes the macro away: no job gets weights or tables until it has ended.
+        testing, test_running = Signal(), Signal()
+        if isinstance(macro, SelfTestedMacro):
+            verdict = Cat(macro.test_running, macro.test_done, macro.test_march_failed, macro.test_compute_failed)
+            m.d.comb += [
+                macro.test_start.eq(registers.test_start),
+                test_running.eq(macro.test_running),
+                testing.eq(registers.test_start | test_running),
+                registers.test_state.eq(verdict),
+                registers.test_address[:16].eq(macro.test_failure.column),
+                registers.test_address[16:28].eq(macro.test_failure.row),
+                registers.test_address[28:].eq(macro.test_failure.set),
+            ]
+
         next_vector = data.View(JOB_LAYOUTS[Opcode.VECTOR], sequencer.next_mac.as_value())
         m.d.comb += [
             fetcher.start.eq(registers.fetch),
@@ -156,7 +170,7 @@ class Engine(wiring.Component):
             storer.job.eq(sequencer.next_load.as_value()),
             storer.start.eq(sequencer.start_store),
             # While activations move, nothing is read from memory that may not be written yet.
-            sequencer.loader_ready.eq(loader.ready & ~storer.storing),
+            sequencer.loader_ready.eq(loader.ready & ~storer.storing & ~testing),
             sequencer.loading.eq(loader.loading | storer.storing),
             sequencer.load_done.eq(loader.load_done | storer.done),
             loader.set_done.eq(drain.set_done),
@@ -173,7 +187,7 @@ class Engine(wiring.Component):
             sequencer.done.eq(drain.done),
             feeder.computing.eq(sequencer.computing),
             feeder.tile_ready.eq(loader.tile_ready),
-            feeder.plane.eq(macro.plane),
+            feeder.plane.eq(macro.plane & ~test_running),
         ]
         for part in (gather, feeder, drain):
             m.d.comb += [part.job.eq(sequencer.job), part.start.eq(sequencer.start & ~sequencer.vector)]
@@ -231,13 +245,13 @@ class Engine(wiring.Component):
 
         busy = fetcher.busy | queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
         m.d.comb += [
-            registers.busy.eq(busy),
+            registers.busy.eq(busy | test_running),
             registers.waiting.eq(sequencer.jobs),
             registers.free.eq(queue.free),
             registers.retired.eq(sequencer.retired),
             counters.clear.eq(registers.clear),
             counters.events.busy.eq(busy),
-            counters.events.compute.eq(macro.plane),
+            counters.events.compute.eq(macro.plane & ~test_running),
             counters.events.stall_input.eq(feeder.stall_input),
             counters.events.stall_weights.eq(feeder.stall_weights),
             counters.events.stall_output.eq(feeder.stall_output),

@@ -21,7 +21,8 @@ class Registers(wiring.Component):
     to the fetcher (``fetch``), which has to be done with them before others come in either way. Each failure that the
     engine's parts report, or that an access here causes, sets the sticky error if none is set: from then on ``abort``
     holds the engine in reset, pushes and fetches are refused and what is written instead ignored, until CONTROL
-    clears it.
+    clears it. With a self-test in the macro, ``test_start`` pulses when software asks for a test of an engine that has
+    nothing to do; without, its registers do not exist.
     """
 
     def __init__(self, config: EngineConfig):
@@ -47,6 +48,9 @@ class Registers(wiring.Component):
                 "abort": Out(1),
                 "error": Out(1),
                 "irq": Out(1),
+                "test_start": Out(1),
+                "test_state": In(4),
+                "test_address": In(32),
             }
         )
 
@@ -77,6 +81,7 @@ class Registers(wiring.Component):
         read_value = Signal(32)
         refused = Signal()
         overflow = Signal()
+        interrupts = Signal()
 
         own = Signal(FailureLayout())
         own_failed = Signal()
@@ -140,6 +145,8 @@ class Registers(wiring.Component):
             Register.FETCH_ADDRESS: fetch_address,
             Register.FETCH_JOBS: self.fetch_left,
         } | {Register[name.upper()]: getattr(self.counts, name) for name in COUNTERS}
+        if self.config.macro.self_test:
+            readable |= {Register.SELF_TEST: self.test_state, Register.SELF_TEST_ADDRESS: self.test_address}
         with m.If(access & ~write):
             with m.Switch(offset):
                 for register, source in readable.items():
@@ -168,10 +175,16 @@ class Registers(wiring.Component):
                     m.d.sync += fetch_address.eq(value)
                 with m.Case(Register.FETCH_JOBS):
                     m.d.comb += [self.fetch.eq(~self.fetching & ~self.error), overflow.eq(self.fetching)]
+                if self.config.macro.self_test:
+                    with m.Case(Register.SELF_TEST):
+                        with m.If(value[0] & ~self.error):
+                            m.d.comb += [self.test_start.eq(~self.busy), interrupts.eq(self.busy)]
                 with m.Default():
                     m.d.comb += refused.eq(1)
         with m.If(overflow):
             m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.QUEUE_OVERFLOW), own.info.eq(value)]
+        with m.If(interrupts):
+            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.NOT_IDLE), own.info.eq(offset)]
         with m.If(refused):
             m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.BAD_REGISTER), own.info.eq(offset)]
 

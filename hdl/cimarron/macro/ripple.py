@@ -2,12 +2,19 @@
 
 from collections import deque
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 
 from .adder_tree import AdderTree
 from .carry_save import Reduction, reduce_planes
 
-__all__ = ["CounterTree", "RippleTree"]
+__all__ = ["CounterTree", "RippleTree", "add_numbers"]
+
+
+def add_numbers(m: Module, a: Value, b: Value, bits: int, name: str) -> Signal:
+    """Add one carry chain to a module, and return the sum, which fits ``bits``."""
+    total = Signal(bits, name=name, attrs={"keep": 1})
+    m.d.comb += total.eq(a + b)
+    return total
 
 
 class RippleTree(AdderTree):
@@ -35,9 +42,8 @@ class RippleTree(AdderTree):
             while len(numbers) > 1:
                 (rows_a, a), (rows_b, b) = numbers.popleft(), numbers.popleft()
                 rows = rows_a + rows_b
-                total = Signal(range(rows * (2**self.bits - 1) + 1), name=f"word_{word}_sum_{rows}", attrs={"keep": 1})
-                m.d.comb += total.eq(a + b)
-                numbers.append((rows, total))
+                bits = (rows * (2**self.bits - 1)).bit_length()
+                numbers.append((rows, add_numbers(m, a, b, bits, f"word_{word}_sum_{rows}")))
             sums.append(numbers[0][1])
         m.d.comb += self.o.eq(Cat(total[bit] for bit in range(self.out_bits) for total in sums))
         return m

@@ -1,5 +1,9 @@
 """Test of the macro by itself."""
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import xor
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -8,15 +12,18 @@ from ..config import MacroConfig
 from .macro import Macro
 from .ports import OperationLayout, ResultLayout, WriteLayout
 
-__all__ = ["OPERATIONS", "PHASES", "FailureLayout", "SelfTestedMacro", "Signature"]
+__all__ = ["OPERATIONS", "PHASES", "FailureLayout", "SelfTestedMacro", "Signature", "macro_of"]
 
 #: Operations of each phase of the compute test, and its phases: what the cells hold, and the format of the weights.
 OPERATIONS = 64
 PHASES = (("ones", False), ("random", False), ("random", True), ("ones", True))
 
+#: Bits of a signature: a wrong sequence of results passes for right once in ``2**SIGNATURE_BITS``.
+SIGNATURE_BITS = 16
+
+_SIGNATURE_POLYNOMIAL = 0xD008  # x^16 + x^15 + x^13 + x^4 + 1: likewise maximal
 _POLYNOMIAL = 0x80200003  # x^32 + x^22 + x^2 + x + 1: a maximal sequence (Xilinx XAPP 052, table 3)
 _SEED = 0x6D2B79F5
-_MASK = 0xFFFFFFFF
 
 
 def _next(state):
@@ -35,12 +42,16 @@ def _spread(state, index: int):
     return bits[0] ^ bits[1] ^ bits[2] if index >= 992 and a != c else bits[0] ^ bits[1]
 
 
-def _compacted(signature: int, answer: int) -> int:
-    folded = 0
-    while answer:
-        folded ^= answer & _MASK
-        answer >>= 32
-    return _next(signature) ^ folded
+def _shifted(signature):
+    """The following state of a signature's shift register, of an integer or in hardware."""
+    if isinstance(signature, int):
+        return signature >> 1 ^ (_SIGNATURE_POLYNOMIAL if signature & 1 else 0)
+    return (signature >> 1) ^ Mux(signature[0], _SIGNATURE_POLYNOMIAL, 0)
+
+
+def _folded(pieces: Iterable):
+    """The sum of pieces of `SIGNATURE_BITS` over GF(2)."""
+    return reduce(xor, pieces)
 
 
 class Signature:
@@ -48,16 +59,16 @@ class Signature:
 
     Attributes
     ----------
-    value : int
-        32 bits.
+    values : list of int
+        `SIGNATURE_BITS` each: one of the results of every column group, then one of the rest of all answers.
     """
 
     def __init__(self, config: MacroConfig):
-        self.value = 0
+        self.values = [0] * (config.groups + 1)
         state = _SEED
         width = config.weight_widths[-1]
-        outputs = config.outputs(width)
         top = 1 << width - 1
+        layout = ResultLayout(config)
         for cells, is_signed in PHASES:
             weights = []
             for _ in range(config.rows):
@@ -66,16 +77,20 @@ class Signature:
                     bits = [_spread(state, index) if cells == "random" else 1 for index in range(config.beat_bits)]
                     row |= sum(bit << index for index, bit in enumerate(bits)) << beat * config.beat_bits
                     state = _next(state)
-                numbers = [row >> output * width & (1 << width) - 1 for output in range(outputs)]
+                numbers = [row >> output * width & (1 << width) - 1 for output in range(config.groups)]
                 weights.append([(number ^ top) - top if is_signed else number for number in numbers])
             for count in range(OPERATIONS):
                 x = [self._activation(config, state, row, count) for row in range(config.rows)]
                 y = [0] * config.result_words
-                for output in range(outputs):
+                for output in range(config.groups):
                     total = sum(value * row[output] for value, row in zip(x, weights, strict=True))
-                    y[output * config.words // outputs] = total
-                answer = {"y": y, "input_sum": sum(x), "error": 0}
-                self.value = _compacted(self.value, ResultLayout(config).const(answer).as_bits())
+                    y[output * config.group_words] = total
+                answer = layout.const({"y": y, "input_sum": sum(x), "error": 0}).as_bits()
+                for index, (first, last) in enumerate(signature_fields(config)):
+                    part = answer >> first & (1 << last - first) - 1
+                    pieces = range(0, last - first, SIGNATURE_BITS)
+                    folded = _folded(part >> piece & (1 << SIGNATURE_BITS) - 1 for piece in pieces)
+                    self.values[index] = _shifted(self.values[index]) ^ folded
                 state = _next(state)
 
     @staticmethod
@@ -90,12 +105,26 @@ class Signature:
         return value - (1 << bits) if count & 4 and value >> bits - 1 else value
 
 
+def signature_fields(config: MacroConfig) -> list[tuple[int, int]]:
+    """Bits of an answer that each signature covers, as (first, one beyond the last).
+
+    First those of each column group, then all that lies behind the columns.
+    """
+    group = config.group_words * config.result_bits
+    groups = [(index * group, (index + 1) * group) for index in range(config.groups)]
+    return [*groups, (config.groups * group, ResultLayout(config).size)]
+
+
 class FailureLayout(data.StructLayout):
-    """Where the march first found a wrong cell: set, row, and column of the array."""
+    """Where the march first found a wrong cell: set, row, and column of the array.
+
+    If it found none, the first column of the first column group with a wrong result in row 0 of set 0; or, if it is
+    the rest of the answers that was wrong, the sum of the inputs for one, the number of columns.
+    """
 
     def __init__(self, config: MacroConfig):
         write = WriteLayout(config)
-        column = max(1, (config.words - 1).bit_length())
+        column = config.words.bit_length()
         super().__init__({"set": write["set"].shape, "row": write["row"].shape, "column": column})
 
 
@@ -111,8 +140,9 @@ class SelfTestedMacro(wiring.Component):
     for or disturb another, and wrong addresses; the first wrong column is reported.
 
     **Compute test**: for each phase, set 0 is filled with ones or random bits, and `OPERATIONS` operations on the
-    widest numbers follow one another: random, denser, all ones, and all ones but a few rows. The results are
-    compacted into 32 bits and compared with what integers gave when the hardware was generated.
+    widest numbers follow one another: random, denser, all ones, and all ones but a few rows. The results of each column
+    group are compacted into `SIGNATURE_BITS` and compared with what integers gave when the hardware was generated, and
+    so is the rest of the answers. The first column group with a wrong signature is reported.
 
     Parameters
     ----------
@@ -129,7 +159,7 @@ class SelfTestedMacro(wiring.Component):
     test_march_failed, test_compute_failed : Out(1)
         Valid once done.
     test_failure : Out(FailureLayout(config))
-        If the march failed.
+        If one of them failed.
     """
 
     def __init__(self, config: MacroConfig):
@@ -194,7 +224,8 @@ class SelfTestedMacro(wiring.Component):
         weight_set, row = Signal.like(writes.payload.set), Signal(range(config.rows))
         beat = Signal(range(max(2, config.write_beats)))
         issued, results = Signal(range(OPERATIONS + 1)), Signal(range(OPERATIONS + 1))
-        state, signature = Signal(32, init=_SEED), Signal(32)
+        state = Signal(32, init=_SEED)
+        signatures = [Signal(SIGNATURE_BITS, name=f"signature_{index}") for index in range(config.groups + 1)]
         reads, is_one, down = Signal(), Signal(), Signal()
         m.d.comb += [
             reads.eq(element != 0),
@@ -230,6 +261,10 @@ class SelfTestedMacro(wiring.Component):
         wrong = Signal(config.words)
         m.d.comb += wrong.eq(Cat(answer.y[column] != expected for column in range(config.words)))
 
+        unlike = Signal(len(signatures))
+        values = zip(signatures, Signature(config).values, strict=True)
+        m.d.comb += unlike.eq(Cat(signature != value for signature, value in values))
+
         def next_address() -> None:
             """Goes on with the march: the next row, set or element."""
             first_row, last_row = Mux(down, config.rows - 1, 0), Mux(down, 0, config.rows - 1)
@@ -263,7 +298,7 @@ class SelfTestedMacro(wiring.Component):
                         self.test_compute_failed.eq(0),
                         self.test_failure.eq(0),
                         state.eq(_SEED),
-                        signature.eq(0),
+                        *(signature.eq(0) for signature in signatures),
                     ]
                     m.next = "WAIT"
             with m.State("WAIT"), m.If(outstanding == 0):
@@ -306,11 +341,11 @@ class SelfTestedMacro(wiring.Component):
                 with m.If(taken):
                     m.d.sync += [state.eq(_next(state)), issued.eq(issued + 1)]
                 with m.If(answered):
-                    bits = answer.as_value()
-                    folded: Value = Const(0, 32)
-                    for first in range(0, len(bits), 32):
-                        folded ^= bits[first : first + 32]
-                    m.d.sync += [signature.eq(_next(signature) ^ folded), results.eq(results + 1)]
+                    for signature, (first, last) in zip(signatures, signature_fields(config), strict=True):
+                        part = answer.as_value()[first:last]
+                        folded = _folded(part[at : at + SIGNATURE_BITS] for at in range(0, len(part), SIGNATURE_BITS))
+                        m.d.sync += signature.eq(_shifted(signature) ^ folded)
+                    m.d.sync += results.eq(results + 1)
                     with m.If(results == OPERATIONS - 1):
                         m.d.sync += phase.eq(phase + 1)
                         m.next = "FILL"
@@ -322,8 +357,12 @@ class SelfTestedMacro(wiring.Component):
                     owns.eq(0),
                     self.test_running.eq(0),
                     self.test_done.eq(1),
-                    self.test_compute_failed.eq(signature != Signature(config).value),
+                    self.test_compute_failed.eq(unlike.any()),
                 ]
+                with m.If(~self.test_march_failed):
+                    for index in reversed(range(len(unlike))):
+                        with m.If(unlike[index]):
+                            m.d.sync += self.test_failure.column.eq(index * config.group_words)
                 m.next = "IDLE"
         return m
 
@@ -335,3 +374,8 @@ class SelfTestedMacro(wiring.Component):
         dense = value | Cat(_spread(state, first + place + 485) for place in range(bits))
         sparse = Mux(state[:3] == row & 7, value, (1 << bits) - 1)
         return Array([value, dense, Const((1 << bits) - 1, bits), sparse])[count[:2]]
+
+
+def macro_of(config: MacroConfig) -> Macro | SelfTestedMacro:
+    """The macro that a configuration asks for."""
+    return SelfTestedMacro(config) if config.self_test else Macro(config)

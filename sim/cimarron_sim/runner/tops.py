@@ -23,9 +23,9 @@ def build_top(top: str, config: SocConfig) -> wiring.Component:
     """
     match top:
         case "macro":
-            from cimarron.macro.macro import Macro
+            from cimarron.macro.self_test import macro_of
 
-            return Macro(config.engine.macro)
+            return macro_of(config.engine.macro)
         case "engine":
             from cimarron.engine.engine import Engine
 
