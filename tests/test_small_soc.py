@@ -42,7 +42,7 @@ from cimarron_sim.compiler.image import step
 from cimarron_sim.firmware.build import compile_program, compiler_version, firmware_sources
 from cimarron_sim.frontend import load
 from cimarron_sim.reference.execute import execute
-from cimarron_sim.runner.bench import SIMULATORS, run_bench
+from cimarron_sim.runner.bench import run_bench
 from cimarron_sim.runner.session import run_model
 from cimarron_sim.runner.simulation import Simulation
 from cimarron_sim.runner.verilog import write_verilog
@@ -103,13 +103,12 @@ def test_what_the_core_cannot_execute_starts_it_again(bad, system, tmp_path):
 @needs_compiler
 @pytest.mark.cosim
 @pytest.mark.slow
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_firmware_comes_from_the_flash(simulator, tmp_path):
+def test_firmware_comes_from_the_flash(tmp_path):
     here = Path(__file__).parent
     (tmp_path / "firmware.bin").write_bytes(compile_program([here / "riscv" / "boot.S"]))
     chip = write_verilog(SmallSoc(CONFIG, boot=firmware.load_boot(), blocks=True), tmp_path, "chip")
     sources = [chip, picorv32_source(), here / "sb_spram256ka.v"]
-    run_bench(sources, "chip", "tb_boot", simulator=simulator, env={"FIRMWARE": str(tmp_path / "firmware.bin")})
+    run_bench(sources, "chip", "tb_boot", env={"FIRMWARE": str(tmp_path / "firmware.bin")})
 
 
 def test_the_boot_memory_holds_what_is_shipped():
