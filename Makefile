@@ -1,7 +1,7 @@
 # Every target is one command that works without make, too. Only Python 3.11, make, perl and g++ must be there.
 
 PYTHON ?= python3
-PACKAGES = amaranth cimarron_sim cocotb cocotbext.axi fusesoc matplotlib onnxruntime peakrdl_html pyright pytest ruff sklearn wavedrom ziglang
+PACKAGES = amaranth cimarron_sim cocotb cocotbext.axi fusesoc matplotlib onnxruntime peakrdl_html pyright pytest ruff serial sklearn wavedrom ziglang
 PRESENT := $(shell $(PYTHON) -c "import importlib.util as u; print(all(map(u.find_spec, '$(PACKAGES)'.split())))" 2>&1)
 
 # The active environment if it has every package, else one of our own.

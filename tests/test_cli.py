@@ -85,7 +85,7 @@ def refusal(*arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["registers"], ["doctor"]]
+    "command", [[], ["check"], ["compile"], ["run"], ["report"], ["verilog"], ["registers"], ["bitstream"], ["doctor"]]
 )
 def test_every_command_has_help(command):
     code, stdout, _ = call(*command, "--help")

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """What the pages say must be so: links, commands, numbers, examples."""
 
+import dataclasses
 import enum
 import json
 import re
@@ -26,9 +27,12 @@ from cimarron_sim.frontend import load
 from cimarron_sim.frontend.onnx_lowering import SUPPORTED as ONNX
 from cimarron_sim.frontend.tflite_lowering import SUPPORTED as TFLITE
 from cimarron_sim.graph import OPERATORS, Graph, Node, Quantization, Tensor
+from cimarron_sim.reference import execute
 from cimarron_sim.report.trace import TRACKS
+from cimarron_sim.runner.serial_chip import SerialChip
 from cimarron_sim.runner.timeline import PHASES
 from click.testing import CliRunner
+from config_file import soc_toml
 from program_runner import BUILD, ProgramRunner
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +133,7 @@ def documented(subject: str) -> list[list[str]]:
     [
         "Register", "Instruction", "MacroInstruction", "MacroFact", "JobEvent", "FlashRegister", "UartRegister",
         "TimerRegister", "SystemRegister", "Interrupt", "Event", "EngineError", "Opcode", "OutFormat", "Profile",
-        "Step", "Mailbox", "HostCommand", "RunStatus",
+        "Step", "Mailbox", "HostCommand", "RunStatus", "HostRequest", "HostAnswer",
     ],
 )  # fmt: skip
 def test_every_enumeration_is_as_documented(name):
@@ -173,7 +177,16 @@ def test_the_program_header_is_as_documented():
     assert all(meaning for _, _, meaning in rows)
 
 
-@pytest.mark.parametrize("name", ["soc.md", "program.md"])
+@pytest.mark.parametrize("subject", ["HOST_IDENTITY", "HOST_RESULT"])
+def test_the_words_of_answers_to_a_host_are_as_documented(subject):
+    rows = documented(subject)
+    assert [(int(word), name) for word, name, _ in rows] == [
+        (index, f"`{name}`") for index, name in enumerate(getattr(isa, subject))
+    ]
+    assert all(meaning for _, _, meaning in rows)
+
+
+@pytest.mark.parametrize("name", ["soc.md", "program.md", "host.md"])
 def test_every_constant_has_the_documented_value(name):
     rows = [row for head, *rows in tables(page(name)) if head[1] == "constant" for row in rows]
     assert rows
@@ -313,6 +326,27 @@ def test_the_letters_of_a_timeline_are_documented():
 def test_the_tracks_of_a_trace_are_documented():
     (rows,) = [rows for head, *rows in tables(page("report.md")) if head[0] == "track"]
     assert [name.strip("`") for name, _ in rows] == list(TRACKS)
+
+
+# The serial host.
+
+
+@pytest.mark.cosim
+def test_the_example_of_a_host_runs_the_digits(tmp_path, capsys):
+    config = dataclasses.replace(PRESETS["tiny"], clock_hz=1_000_000, uart_baud=125_000)
+    (tmp_path / "board.toml").write_text(soc_toml(config))
+    graph = load(ROOT / "examples/digits/digits.onnx")
+    program = compile(graph, config)
+    program.save(tmp_path / "program")
+    (text,) = examples(page("host.md"), "python")
+    exec(text, names := {})
+    x = np.arange(program.input.nbytes, dtype=program.input.dtype).reshape(program.input.shape)
+    with SerialChip(config, ROOT / "build" / "sim") as chip:
+        output = names["answer"](
+            f"serial:{chip.path},timeout=30", str(tmp_path / "board.toml"), tmp_path / "program", x.tobytes()
+        )
+    np.testing.assert_array_equal(program.output.array(output), execute(graph, {graph.inputs[0]: x})[graph.outputs[0]])
+    assert re.fullmatch(r"\d+ cycles, the engine was busy for \d+\n", capsys.readouterr().out)
 
 
 # The engine as a part.

@@ -400,6 +400,8 @@ void uart_text(const char *text) {
 }
 
 void uart_hex(uint32_t value) { (void)value; }
+
+void uart_put(uint8_t byte) { (void)byte; }
 """
 
 #: Stands in for the CRC: an illegal instruction the first time, an access to nothing the second time.

@@ -11,7 +11,7 @@ from cimarron.config import PRESETS
 from cimarron.isa import ACT_WINDOW, ENGINE_ID, REGISTER_BITS, Register, SystemRegister, TimerRegister, UartRegister
 from cimarron_sim.integration.register_files import write_registers
 from cimarron_sim.runner.tools import MissingToolError
-from systemrdl import RDLCompiler
+from systemrdl.compiler import RDLCompiler
 from systemrdl.node import RegNode
 
 CONFIG = PRESETS["tiny"]

@@ -16,7 +16,7 @@ from cimarron_sim.report.columns import layer_csv
 from cimarron_sim.report.files import NAMES, ReportError, read_report, write_report
 from cimarron_sim.report.page import page
 from cimarron_sim.report.plots import INKS, shares_over_time
-from cimarron_sim.report.table import print_run
+from cimarron_sim.report.table import print_run, run_summary
 from cimarron_sim.report.trace import TRACKS, trace
 from cimarron_sim.report.words import layer_costs, remarks, shortened
 from cimarron_sim.runner.session import run_model
@@ -352,6 +352,18 @@ def test_pages_without_some_figures_are_whole():
     record["layers"] = [record["layers"][0], record["layers"][2]]
     record["buffer"] = {"bytes": 64, "tensors": []}
     assert [tag for tag, _ in Page(page(record)).elements].count("svg") == 2
+
+
+def test_what_only_a_simulation_knows_is_not_said_of_a_board():
+    simulation = ("simulated_cycles", "simulation_seconds", "simulation_cpu_seconds", "simulated_cycles_per_second")
+    record = {**made_up(), "timeline": None, **dict.fromkeys(simulation)}
+    record["layers"] = [record["layers"][1]]
+    record["buffer"] = {"bytes": 64, "tensors": []}
+    shown = Page(page(record))
+    assert [tag for tag, _ in shown.elements].count("svg") == 2
+    assert "simulated" not in shown.prose
+    assert "its firmware counted the cycles" in shown.prose
+    assert run_summary(record).endswith("\ncycles are those that the chip's firmware measured")
 
 
 def test_shares_over_time_are_those_of_the_phases():

@@ -10,7 +10,7 @@ from cimarron.soc.uart import Uart
 from tblib.register_bus import RegisterBus
 
 TEXT = b"\x00\xffU\xaaCimarron\x01\x80\x7f"
-HAS_ROOM, RECEIVED, OVERRUN = 1, 2, 4
+HAS_ROOM, RECEIVED, OVERRUN, IDLE = 1, 2, 4, 8
 
 
 def simulate(dut: Uart, *testbenches, background: Iterable = ()) -> None:
@@ -108,15 +108,15 @@ def test_noise_and_broken_frames_are_no_bytes():
         # Shorter than half a start bit.
         await send(ctx, dut, [0], 6)
         await send(ctx, dut, [1], 200)
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM
         # No stop bit, and the line stays low for another 30 bits.
         await send(ctx, dut, [*frame(0x5A, stop=0), *[0] * 30, 1, 1], 16)
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM
         assert not ctx.get(dut.irq)
         await send(ctx, dut, frame(0x5A), 16)
         await settle(ctx)
         assert ctx.get(dut.irq)
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM | RECEIVED
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM | RECEIVED
         assert await bus.read(UartRegister.DATA) == 0x15A
         assert not ctx.get(dut.irq)
 
@@ -132,13 +132,13 @@ def test_overrun_drops_the_newest_and_is_told_once():
         for byte in range(size):
             await send(ctx, dut, frame(byte), 4)
         await settle(ctx)
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM | RECEIVED
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM | RECEIVED
         await send(ctx, dut, frame(0xEE), 4)
         await settle(ctx)
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM | RECEIVED | OVERRUN
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM | RECEIVED
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM | RECEIVED | OVERRUN
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM | RECEIVED
         assert [await bus.read(UartRegister.DATA) for _ in range(size + 1)] == [*range(0x100, 0x100 + size), 0]
-        assert await bus.read(UartRegister.STATUS) == HAS_ROOM
+        assert await bus.read(UartRegister.STATUS) == IDLE | HAS_ROOM
 
     simulate(dut, testbench)
 
@@ -173,6 +173,31 @@ def test_a_byte_without_room_is_dropped():
             byte = sum(bit << index for index, bit in enumerate(bits[1:9]))
             assert bits == frame(byte)
             heard.append(byte)
+
+    simulate(dut, host, background=[listener])
+
+
+def test_the_transmitter_is_idle_when_the_last_stop_bit_is_over():
+    divisor = 16
+    dut = Uart(divisor * 1_000_000, 1_000_000)
+
+    async def host(ctx):
+        bus = RegisterBus(ctx, dut.bus)
+        for byte in (0x00, 0x0F):
+            await bus.write(UartRegister.DATA, byte)
+        while not await bus.read(UartRegister.STATUS) & IDLE:
+            # A low line is a start or data bit: never at rest.
+            assert len(levels) < 2 * 10 * divisor + 8
+        started = levels.index(0)
+        assert len(levels) - started >= 2 * 10 * divisor
+        await ctx.tick().repeat(40)
+        assert 0 not in levels[started + 2 * 10 * divisor :]
+
+    levels = []
+
+    async def listener(ctx):
+        async for _, _, level in ctx.tick().sample(dut.tx):
+            levels.append(level)
 
     simulate(dut, host, background=[listener])
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 __all__ = [
     "ACT_WINDOW", "BOOT_BASE", "ENGINE_BASE", "ENGINE_ID", "EVENT_SHIFT", "FLASH_BASE", "FLASH_FIRMWARE",
-    "FLASH_MAGIC", "JOB_BYTES", "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET", "PARAM_BYTES", "PROGRAM_HEADER",
-    "PROGRAM_MAGIC", "PROGRAM_OFFSET", "PROGRAM_VERSION", "RAM_BASE", "REGISTER_BITS", "SOFTMAX_VALUES",
-    "SYSTEM_BASE", "TABLE_WORDS", "TIMER_BASE", "UART_BASE", "UNCACHED", "WINDOW_WORDS", "Bits", "EngineError",
-    "Event", "Field", "FlashRegister", "HostCommand", "Instruction", "Interrupt", "JobEvent", "MacroFact",
-    "MacroInstruction", "Mailbox", "Opcode", "OutFormat", "Profile", "Register", "RunStatus", "Step",
-    "SystemRegister", "TimerRegister", "UartRegister", "c_header", "pack_job", "unpack_job",
+    "FLASH_MAGIC", "HOST_ANSWER", "HOST_DATA_BYTES", "HOST_IDENTITY", "HOST_RESULT", "HOST_VERSION", "JOB_BYTES",
+    "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET", "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET",
+    "PROGRAM_VERSION", "RAM_BASE", "REGISTER_BITS", "SLIP_END", "SLIP_ESC", "SLIP_ESC_END", "SLIP_ESC_ESC",
+    "SOFTMAX_VALUES", "SYSTEM_BASE", "TABLE_WORDS", "TIMER_BASE", "UART_BASE", "UNCACHED", "WINDOW_WORDS", "Bits",
+    "EngineError", "Event", "Field", "FlashRegister", "HostAnswer", "HostCommand", "HostRequest", "Instruction",
+    "Interrupt", "JobEvent", "MacroFact", "MacroInstruction", "Mailbox", "Opcode", "OutFormat", "Profile", "Register",
+    "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister", "c_header", "pack_job", "unpack_job",
 ]  # fmt: skip
 
 # Address map (bytes). Addresses with bit 31 set bypass the CPU's caches; RAM appears both ways.
@@ -121,7 +122,7 @@ class UartRegister(enum.IntEnum):
     """Byte offsets of the UART's registers."""
 
     DATA = 0x00  #: write: send a byte; read: bits 7..0 received byte, bit 8 set if there was one (and takes it)
-    STATUS = 0x04  #: read: bit 0 transmitter has room, bit 1 a byte was received, bit 2 receive overrun (read clears)
+    STATUS = 0x04  #: read: bits 0 room to send, 1 a byte was received, 2 overrun (read clears), 3 nothing left to send
     DIVISOR = 0x08  #: read/write: clock cycles per bit
 
 
@@ -197,6 +198,7 @@ REGISTER_BITS: dict[type[enum.IntEnum], dict[enum.IntEnum, dict[str, Bits]]] = {
             "room": Bits(0, 1, "r"),
             "received": Bits(1, 1, "r"),
             "overrun": Bits(2, 1, "r", clears="read"),
+            "idle": Bits(3, 1, "r"),
         },
     },
     TimerRegister: {TimerRegister.CONTROL: {"enable": Bits(0, 1, "rw")}},
@@ -523,6 +525,75 @@ class RunStatus(enum.IntEnum):
     TIMEOUT = 12  #: the engine made no progress
 
 
+# Frames on the serial port, each way: RFC 1055 (SLIP) with an END before and behind. A frame is whole words: the first
+# holds `HostRequest` in bits 7..0, `HostAnswer` in bits 15..8 and a sequence number in bits 31..16; the last is the
+# CRC-32 of the others, as zlib's.
+SLIP_END = 0xC0
+SLIP_ESC = 0xDB
+SLIP_ESC_END = 0xDC  #: behind SLIP_ESC: a byte of SLIP_END
+SLIP_ESC_ESC = 0xDD  #: behind SLIP_ESC: a byte of SLIP_ESC
+
+#: Version of the protocol.
+HOST_VERSION = 1
+
+#: Most bytes that one frame writes or reads, a multiple of 4.
+HOST_DATA_BYTES = 1024
+
+#: Bit of a frame's first word: it comes from the device.
+HOST_ANSWER = 0x80
+
+
+class HostRequest(enum.IntEnum):
+    """What a host asks for on the serial port; what follows are the words of the request, then those of the answer.
+
+    Offsets count bytes from PROGRAM_OFFSET and are multiples of 4, like numbers of bytes.
+    """
+
+    IDENTIFY = 1  #: nothing: HOST_IDENTITY. Begins a session: its sequence number is the first
+    WRITE = 2  #: offset, the words to write: nothing. Whoever writes to a loaded image has to load it again
+    READ = 3  #: offset, bytes: the words read
+    COMMAND = 4  #: HostCommand: HOST_RESULT, once the command is done
+    RATE = 5  #: cycles per bit, cycles: nothing. Afterwards, so many cycles without a sound frame end the new rate
+
+
+class HostAnswer(enum.IntEnum):
+    """What becomes of a request on the serial port."""
+
+    DONE = 0
+    BAD_FRAME = 1  #: damaged on the way: send it again; the sequence number is 0
+    NO_SESSION = 2  #: not the sequence number that follows: the device was reset, or talks to another host
+    BAD_REQUEST = 3  #: unknown, or with words that make no sense
+    BAD_ADDRESS = 4  #: beyond the memory
+
+
+#: Words of the answer to IDENTIFY.
+HOST_IDENTITY = (
+    "host_version",  # HOST_VERSION
+    "program_version",  # PROGRAM_VERSION the firmware understands
+    "config_hash",  # EngineConfig.hash of the hardware
+    "ram_bytes",  # size of the main memory
+    "clock_hz",  # clock frequency
+    "divisor",  # clock cycles per bit
+    "loaded_bytes",  # size of the image that RUN would run, 0 if there is none
+)
+
+#: Words of the answer to COMMAND: what the mailbox holds, and the engine's counters.
+HOST_RESULT = (
+    "status",  # RunStatus
+    "info",
+    "address",
+    "step",
+    "cycles_low",
+    "cycles_high",
+    "busy",
+    "compute",
+    "stall_input",
+    "stall_weights",
+    "stall_output",
+    "operations",
+)
+
+
 def pack_job(opcode: Opcode, **values: int) -> list[int]:
     """Words of a job descriptor.
 
@@ -611,6 +682,8 @@ def c_header() -> str:
         "MAILBOX": Mailbox,
         "COMMAND": HostCommand,
         "STATUS": RunStatus,
+        "REQUEST": HostRequest,
+        "ANSWER": HostAnswer,
     }.items():
         lines.append("")
         lines.extend(f"#define {prefix}_{member.name} 0x{member.value:X}u" for member in enumeration)
@@ -621,7 +694,11 @@ def c_header() -> str:
     lines.extend(f"#define HEADER_{name.upper()} {index}u" for index, name in enumerate(PROGRAM_HEADER))
     lines += [f"#define HEADER_WORDS {len(PROGRAM_HEADER)}u", "", "/* Word index in a window. */"]
     lines.extend(f"#define WINDOW_{name.upper()} {index}u" for index, name in enumerate(WINDOW_WORDS))
-    lines += [f"#define WINDOW_WORDS {len(WINDOW_WORDS)}u", "", "#endif", ""]
+    lines += [f"#define WINDOW_WORDS {len(WINDOW_WORDS)}u", "", "/* Word index in answers to a host. */"]
+    for prefix, names in {"IDENTITY": HOST_IDENTITY, "RESULT": HOST_RESULT}.items():
+        lines.extend(f"#define {prefix}_{name.upper()} {index}u" for index, name in enumerate(names))
+        lines.append(f"#define {prefix}_WORDS {len(names)}u")
+    lines += ["", "#endif", ""]
     return "\n".join(lines)
 
 

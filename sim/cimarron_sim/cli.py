@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,20 @@ from .fpga.fit import FitError
 from .fpga.timing import TimingError
 from .frontend import ModelError, inspect, load
 from .graph import Graph, GraphError
+from .host.device import DeviceError
+from .host.port import LinkError
+from .host.target import SerialTarget, TargetError, parse_target
 from .inputs import InputError, read_inputs
 from .integration.kit import write_kit
 from .integration.register_files import write_registers
 from .quantize import quantize
 from .report.files import ReportError, page_obstacle, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
-from .report.progress import reported_progress
+from .report.progress import reported_progress, reported_transfer
 from .report.table import print_run
+from .runner.board import run_on_board
 from .runner.doctor import examine
+from .runner.serial_chip import SerialChip
 from .runner.session import run_model
 from .runner.simulation import SimulationError
 from .runner.tools import MissingToolError, ToolError
@@ -51,9 +56,9 @@ FAILED, REFUSED = 1, 2
 
 _REFUSALS = (
     ConfigError, ModelError, CompileError, ProgramError, GraphError, InputError, FolderError, ReportError,
-    MissingToolError, CpuSourceError, UnknownBoardError, PllError, FitError,
+    MissingToolError, CpuSourceError, UnknownBoardError, PllError, FitError, TargetError,
 )  # fmt: skip
-_FAILURES = (ToolError, SimulationError, CrossingError, TimingError)
+_FAILURES = (ToolError, SimulationError, CrossingError, TimingError, LinkError, DeviceError)
 
 #: What helps when the system refuses to read or write.
 _REMEDIES = {
@@ -122,6 +127,12 @@ _config = click.option(
     callback=_configuration,
     help=f"Hardware: {', '.join(PRESETS)}, or a TOML file.  [default: default]",
 )
+
+
+def _target(ctx: click.Context, parameter: click.Parameter, value: str) -> SerialTarget | None:
+    return parse_target(value)
+
+
 _model = click.argument("model", type=click.Path(path_type=Path))
 
 
@@ -254,6 +265,13 @@ def compile_command(model: Path, config: SocConfig, output: Path) -> None:
     help="Input: .npy, .npz, or raw bytes in the layout of the model's input. May be repeated.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for report and outputs.")
+@click.option(
+    "--target",
+    default="simulation",
+    metavar="TARGET",
+    callback=_target,
+    help="Where: simulation, or serial:DEVICE[,baud=N][,timeout=SECONDS][,patience=SECONDS].  [default: simulation]",
+)
 @click.option("--trace", type=click.Path(path_type=Path), help="Record waveforms in this VCD file (slow).")
 @click.option(
     "--build-dir", default="build/sim", type=click.Path(path_type=Path), show_default=True, help="Built simulators."
@@ -265,6 +283,7 @@ def run_command(
     config: SocConfig,
     inputs: Sequence[Path],
     output: Path,
+    target: SerialTarget | None,
     trace: Path | None,
     build_dir: Path,
 ) -> None:
@@ -272,7 +291,12 @@ def run_command(
 
     Leaves output_<n>.npy and the report in the output folder: report.html to look at, report.json, report.csv and, for
     Perfetto, trace.json.
+
+    With --target serial:/dev/ttyUSB0 it runs on a chip behind a serial port, whose configuration --config names, and
+    the outputs are compared. The port begins at the configuration's uart_baud; baud=N has both ends change it.
     """
+    if target is not None and trace is not None:
+        raise TargetError("a chip behind a serial port records no waveforms: leave out --trace, or --target")
     graph = load(model)
     _one_input(graph)
     check_folder(output)
@@ -280,9 +304,14 @@ def run_command(
     if trace is not None:
         check_file(trace)
     arrays = [array for path in inputs for array in read_inputs(path, graph)]
-    with reported_progress("sample") as progress:
-        session = run_model(
-            graph, config, arrays, build_dir=build_dir, trace=trace, announce=_announce, progress=progress
+    if target is None:
+        with reported_progress("sample") as progress:
+            session = run_model(
+                graph, config, arrays, build_dir=build_dir, trace=trace, announce=_announce, progress=progress
+            )
+    else:
+        session = run_on_board(
+            graph, config, arrays, target, announce=_announce, transfer=reported_transfer, progress=reported_progress
         )
     _announce("writing the report")
     with replaced_folder(output) as folder:
@@ -297,6 +326,44 @@ def run_command(
             _complain(str(mismatch))
         _complain(f"{len(session.mismatches)} of {session.record['tensors_compared']} tensors differ")
         ctx.exit(FAILED)
+
+
+@contextmanager
+def _linked(name: str, link: Path | None) -> Iterator[None]:
+    """A symbolic link to a file, while the block runs."""
+    if link is None:
+        yield
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    try:
+        yield
+    finally:
+        link.unlink(missing_ok=True)
+
+
+@main.command("simulate")
+@_config
+@click.option("--link", type=click.Path(path_type=Path), help="Keep a symbolic link to the pseudo-terminal here.")
+@click.option(
+    "--build-dir", default="build/sim", type=click.Path(path_type=Path), show_default=True, help="Built simulators."
+)
+def simulate_command(config: SocConfig, link: Path | None, build_dir: Path) -> None:
+    """Simulate the chip with its serial port on a pseudo-terminal, until Ctrl-C.
+
+    Prints the name of the pseudo-terminal: what `cimarron run --target serial:NAME`, or a terminal program, can open.
+    """
+    check_place(build_dir, "build folder")
+    if link is not None:
+        check_file(link)
+        if link.exists() and not link.is_symlink():
+            raise FolderError(f"{link} is no symbolic link: choose another name")
+    _announce("preparing the simulator (the first time takes a minute)")
+    with suppress(KeyboardInterrupt), SerialChip(config, build_dir) as chip, _linked(chip.path, link):
+        click.echo(chip.path)
+        _announce(f"the chip has booted and talks at {config.uart_baud} baud; its clock is slower than a real one's:")
+        _announce(f"--target serial:{link or chip.path},baud={config.clock_hz // 16},timeout=10")
+        chip.wait()
 
 
 @main.command("report")

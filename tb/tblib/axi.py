@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from itertools import count
 from random import Random
+from typing import Any
 
 from cimarron.isa import ACT_WINDOW, Register
 from cocotb.triggers import RisingEdge
@@ -16,9 +17,14 @@ _ADDRESS = ("addr", "len", "size", "burst", "prot", "id", "lock", "cache", "qos"
 _PAYLOADS = {"aw": _ADDRESS, "ar": _ADDRESS, "w": ("data", "strb", "last")}
 
 
+def halves(port) -> tuple[Any, Any]:
+    """The write and the read half of a model."""
+    return port.write_if, port.read_if
+
+
 def quiet(port) -> None:
     """Take the log of every transaction out of a model's channels."""
-    for side in (port.write_if, port.read_if):
+    for side in halves(port):
         side.log.setLevel(logging.ERROR)
 
 
@@ -70,7 +76,7 @@ class AxiMemory:
     ):
         self.slave = AxiSlave(AxiBus.from_prefix(dut, prefix), clock, target=_Content(content, base))
         quiet(self.slave)
-        write, read = self.slave.write_if, self.slave.read_if
+        write, read = halves(self.slave)
         for channel, probability in (
             (write.aw_channel, busy), (write.w_channel, busy), (read.ar_channel, busy),
             (write.b_channel, late), (read.r_channel, late),
@@ -162,7 +168,7 @@ class EngineAxiPort:
         self.dut = dut
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, dut.aresetn, False)
         quiet(self.master)
-        write, read = self.master.write_if, self.master.read_if
+        write, read = halves(self.master)
         for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
             if late:
                 channel.set_pause_generator(pauses(rng, late))

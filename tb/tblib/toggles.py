@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
@@ -82,7 +83,7 @@ def _read(path: Path, toggles: Toggles) -> None:
             elif token.kind is TokenKind.VAR:
                 names.setdefault(token.var.id_code, []).append(".".join([*scopes[2:], token.var.reference]))
             elif token.kind in (TokenKind.CHANGE_SCALAR, TokenKind.CHANGE_VECTOR):
-                change = token.scalar_change if token.kind is TokenKind.CHANGE_SCALAR else token.vector_change
+                change: Any = token.data
                 value = change.value
                 if not isinstance(value, int):
                     # What was never written is X all the time.

@@ -176,7 +176,7 @@ class Uart(wiring.Component):
             self.bus,
             {
                 UartRegister.DATA: Mux(received.r_rdy, Cat(received.r_data, Const(1, 1)), 0),
-                UartRegister.STATUS: Cat(sent.w_rdy, received.r_rdy, overrun),
+                UartRegister.STATUS: Cat(sent.w_rdy, received.r_rdy, overrun, transmitter.ready & ~sent.r_rdy),
                 UartRegister.DIVISOR: divisor,
             },
         )

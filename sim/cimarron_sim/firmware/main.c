@@ -1,7 +1,8 @@
-/* Serves the mailbox: one command at a time, each ends with a status, whatever happens. */
-#include <stdbool.h>
-
+/* Serves the mailbox, and through it the host on the serial port: one command at a time, each ends with a status,
+ * whatever happens. */
 #include "engine.h"
+#include "host.h"
+#include "loaded.h"
 #include "outcome.h"
 #include "program.h"
 #include "run.h"
@@ -12,7 +13,15 @@ void boot(void);
 void trap(uint32_t cause, uint32_t address);
 _Noreturn void serve(void);
 
-static bool loaded;
+static uint32_t loaded_bytes;
+
+uint32_t loaded_image(void) { return loaded_bytes; }
+
+void forget_image(uint32_t offset) {
+    if (offset < loaded_bytes) {
+        loaded_bytes = 0;
+    }
+}
 
 /* The core ignores errors on its bus; the system controller remembers the first. */
 static struct outcome with_bus_error(struct outcome outcome_) {
@@ -52,7 +61,7 @@ static struct outcome execute(uint32_t command) {
     case COMMAND_LOAD:
         return program_check();
     case COMMAND_RUN:
-        return loaded ? program_run() : outcome(STATUS_NOT_LOADED, 0, 0);
+        return loaded_bytes ? program_run() : outcome(STATUS_NOT_LOADED, 0, 0);
     default:
         return outcome(STATUS_BAD_COMMAND, command, 0);
     }
@@ -67,7 +76,7 @@ void boot(void) {
 
 void trap(uint32_t cause, uint32_t address) {
     uint32_t command = *mailbox(MAILBOX_COMMAND);
-    loaded = false;
+    loaded_bytes = 0;
     announce(EVENT_TRAP, cause);
     finish(outcome(STATUS_TRAP, cause, address), event_of(command));
 }
@@ -76,6 +85,7 @@ void serve(void) {
     for (;;) {
         uint32_t command = *mailbox(MAILBOX_COMMAND);
         if (command == COMMAND_NONE) {
+            host_poll();
             continue;
         }
         uint64_t start = cycles64();
@@ -85,7 +95,7 @@ void serve(void) {
         *mailbox(MAILBOX_CYCLES_HIGH) = (uint32_t)(spent >> 32);
         result = with_bus_error(result);
         if (command == COMMAND_LOAD) {
-            loaded = result.status == STATUS_OK;
+            loaded_bytes = result.status == STATUS_OK ? PROGRAM[HEADER_IMAGE_BYTES] : 0;
         }
         finish(result, event_of(command));
     }

@@ -94,7 +94,7 @@ def _between(report: Mapping[str, Any]) -> list[ClockTiming]:
         if ends[0] != ends[1] and all(end in wanted for end in ends):
             delay = sum(step["delay"] for step in entry["path"])
             names = " to ".join(end.removeprefix("posedge ") for end in ends)
-            found.append(ClockTiming(name=names, achieved_mhz=1e3 / delay, wanted_mhz=max(map(wanted.get, ends))))
+            found.append(ClockTiming(name=names, achieved_mhz=1e3 / delay, wanted_mhz=max(wanted[end] for end in ends)))
     return found
 
 

@@ -64,6 +64,12 @@ def run_table(record: dict[str, Any]) -> Table:
 def run_summary(record: dict[str, Any]) -> str:
     """What the run amounts to, in three lines."""
     clock = record["config"]["clock_hz"]
+    whence = (
+        "cycles are those that the chip's firmware measured"
+        if record["simulated_cycles"] is None
+        else f"{record['simulated_cycles']:,} cycles simulated in {record['simulation_seconds']:.1f} s:"
+        f" {record['simulated_cycles_per_second'] / 1e6:.2f} M cycles/s"
+    )
     return (
         f"{record['samples']} inferences, {record['tensors_compared']} tensors compared with the reference,"
         f" {record['mismatches']} mismatches\n"
@@ -71,8 +77,7 @@ def run_summary(record: dict[str, Any]) -> str:
         f" ({record['microseconds_per_inference']:,.1f} us at {clock / 1e6:g} MHz;"
         f" firmware: {record['firmware_cycles_per_inference']:,};"
         f" range {record['cycles_per_inference_min']:,} to {record['cycles_per_inference_max']:,})\n"
-        f"{record['simulated_cycles']:,} cycles simulated in {record['simulation_seconds']:.1f} s:"
-        f" {record['simulated_cycles_per_second'] / 1e6:.2f} M cycles/s"
+        f"{whence}"
     )
 
 

@@ -1,12 +1,19 @@
 // Runs inferences on the verilated system, as fast as one core can.
 //
 //     simulator REQUEST [TRACE.vcd]
+//     simulator REQUEST serial TERMINAL CLOCK_HZ BAUD
 //
 // REQUEST is a file of little-endian 32-bit words (see `Request`) followed by the dumps, the firmware, the program image
 // and the inputs. Every result is one line of JSON on standard output, written at once: `boot`, `load`, then for each
 // sample `start`, one `job` per retired job or finished CPU step and `done`, which for the last sample holds the
 // timeline, and at last `end`. A line `timeout` ends the run early. Memories are loaded and read through the back door:
 // no simulated cycle is spent on that.
+//
+// The second form boots the firmware and then leaves the chip to whoever is at the other end of the pseudo-terminal, open
+// as file descriptor TERMINAL, until standard input ends. The clock stands still while nobody has had anything to say for
+// QUIET_SECONDS of the chip's time.
+
+#include <poll.h>
 
 #include <array>
 #include <cstdint>
@@ -22,6 +29,7 @@
 
 #include "Vharness.h"
 #include "isa.h"
+#include "serial.h"
 #include "verilated.h"
 #include "verilated_syms.h"
 #if VM_TRACE
@@ -272,6 +280,15 @@ public:
         for (uint64_t i = 0; i < bytes; ++i) std::printf("%02x", ram[offset + i]);
     }
 
+    // From now on the serial port is the host's; what the engine does is not told.
+    void attach(int terminal, uint64_t clock_hz, uint32_t baud) { serial.emplace(terminal, clock_hz, baud); }
+
+    uint64_t silence() const { return serial->silence(); }
+
+    void advance(uint64_t count) {
+        while (count--) cycle();
+    }
+
     void reset() {
         top.rst = 1;
         for (int i = 0; i < 4; ++i) cycle();
@@ -348,7 +365,11 @@ private:
         edge(0);
         const bool announced = top.event_valid;
         top_event = top.event_word;
-        uart.step(top.uart_tx);
+        if (serial) {
+            top.uart_rx = serial->step(top.uart_tx);
+        } else {
+            uart.step(top.uart_tx);
+        }
         if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
         const bool beat = top.beat;
         edge(1);
@@ -373,7 +394,7 @@ private:
         if (seen.busy == before.busy) return Timeline::IDLE;
         if (seen.busy < before.busy) {
             // A clear between jobs restarts the counters, and with them the differences.
-            std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
+            if (!serial) std::printf("{\"kind\": \"clear\", \"sample\": %u}\n", sample);
             return Timeline::IDLE;
         }
         if (seen.compute != before.compute) return Timeline::COMPUTE;
@@ -397,6 +418,7 @@ private:
     }
 
     void print_job() {
+        if (serial) return;
         // A job begins with the engine's first busy cycle behind the one before, a step when the engine came to rest.
         const uint64_t begin = !top.retired ? idle_since : first_busy == NEVER ? cycles : first_busy;
         first_busy = NEVER;
@@ -418,6 +440,7 @@ private:
     VerilatedContext context;
     Vharness top;
     UartReceiver uart;
+    std::optional<SerialLine> serial;
     std::optional<ActBuffer> act_buffer;
     uint8_t* ram = nullptr;
     uint64_t ram_bytes = 0;
@@ -482,10 +505,27 @@ void run(System& system, const Request& request, const char* image, const char* 
     }
 }
 
+// Until standard input ends: whoever started this has gone.
+void serve(System& system, uint64_t clock_hz, int terminal) {
+    constexpr uint64_t QUIET_SECONDS = 8, SLICE = 1 << 16;
+    uint32_t status = 0;
+    system.reset();
+    if (!answer(system, "boot", EVENT_READY, status)) return;
+    std::printf("}\n");
+    pollfd ends[] = {{STDIN_FILENO, POLLIN, 0}, {terminal, POLLIN, 0}};
+    do {
+        system.advance(SLICE);
+        poll(ends, 2, system.silence() > QUIET_SECONDS * clock_hz ? -1 : 0);
+    } while (!ends[0].revents);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 2 || argc > 3) fail("usage: simulator REQUEST [TRACE.vcd]");
+    const bool is_serial = argc == 6 && !std::strcmp(argv[2], "serial");
+    if (argc != 2 && argc != 3 && !is_serial) {
+        fail("usage: simulator REQUEST [TRACE.vcd], or simulator REQUEST serial TERMINAL CLOCK_HZ BAUD");
+    }
     std::ifstream file{argv[1], std::ios::binary};
     const std::vector<char> bytes{std::istreambuf_iterator<char>{file}, {}};
     Request request;
@@ -503,8 +543,15 @@ int main(int argc, char** argv) {
     const char* image = firmware + request.firmware_bytes;
 
     std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
-    System system{request, dumps, argc > 2 ? argv[2] : nullptr};
+    System system{request, dumps, argc == 3 ? argv[2] : nullptr};
     system.write(0, firmware, request.firmware_bytes);
+    if (is_serial) {
+        const int terminal = std::atoi(argv[3]);
+        const uint64_t clock_hz = std::strtoull(argv[4], nullptr, 10);
+        system.attach(terminal, clock_hz, static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10)));
+        serve(system, clock_hz, terminal);
+        return 0;
+    }
     const std::clock_t begin = std::clock();
     run(system, request, image, image + request.image_bytes);
     const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;

