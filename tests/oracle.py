@@ -36,14 +36,18 @@ def run(model: bytes, inputs: dict[str, np.ndarray], *, integers: bool = True, f
 
 
 @functools.cache
-def saturates() -> bool:
-    """Whether products are summed in saturating 16 bits, as x86 processors without VNNI do."""
-    x = np.full((1, 64), 127, np.int8)
+def saturates(dtype: type = np.int8) -> bool:
+    """Whether products of such activations with int8 weights are summed in saturating 16 bits.
+
+    X86 processors without VNNI do that, some for uint8 alone.
+    """
+    limits = np.iinfo(dtype)
+    x = np.full((1, 64), limits.max, dtype)
     w = np.full((64, 1), 127, np.int8)
-    model = layer_model("MatMul", x, 1.0, -128, w, np.array(1.0), None, 2.0**14, 0)
+    model = layer_model("MatMul", x, 1.0, limits.min, w, np.array(1.0), None, 2.0**14, 0)
     return bool(run(model.bytes(), {"x": x})[0][0, 0] != np.rint(64 * 255 * 127 / 2**14))
 
 
 def weight_limit() -> int:
     """Largest magnitude of a weight for which the oracle is exact on this machine."""
-    return 63 if saturates() else 127
+    return 63 if saturates(np.int8) or saturates(np.uint8) else 127

@@ -239,7 +239,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_unknown_configurations_are_refused(model, tmp_path):
-    assert "'huge' is neither a preset (default, tiny, cells256) nor" in refusal("check", model, "--config", "huge")
+    presets = ", ".join(PRESETS)
+    assert f"'huge' is neither a preset ({presets}) nor" in refusal("check", model, "--config", "huge")
     (tmp_path / "bad.toml").write_text("[engine.macro]\nrows = 1\n")
     assert "macro.rows must be" in refusal("check", model, "--config", tmp_path / "bad.toml")
 
