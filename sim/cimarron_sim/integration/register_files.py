@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from cimarron.config import SocConfig
 from cimarron.isa import c_header
@@ -42,7 +43,7 @@ def write_registers(config: SocConfig, directory: Path) -> list[Path]:
     try:
         from peakrdl_cheader.exporter import CHeaderExporter
         from peakrdl_html import HTMLExporter
-        from systemrdl import RDLCompiler
+        from systemrdl.compiler import RDLCompiler
     except ImportError:
         raise MissingToolError(
             "cimarron registers needs systemrdl-compiler, peakrdl-html and peakrdl-cheader, which are not all"
@@ -65,6 +66,7 @@ def write_registers(config: SocConfig, directory: Path) -> list[Path]:
 
     page = directory / "html" / "index.html"
     shutil.rmtree(page.parent, ignore_errors=True)
-    HTMLExporter().export([soc, engine], str(page.parent), title="Cimarron registers", footer="")
+    texts: dict[str, Any] = {"title": "Cimarron registers", "footer": ""}
+    HTMLExporter().export([soc, engine], str(page.parent), **texts)
     write_text(page, _REMOTE_SCRIPT.sub("", page.read_text(encoding="utf-8")))
     return [description, *headers, instructions, page]

@@ -4,6 +4,7 @@ import enum
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from cimarron.config import SocConfig
 from cimarron.isa import (
@@ -65,7 +66,7 @@ def _field(name: str, part: Bits, constant: int | None, encoding: str | None) ->
 
 
 def _registers(
-    registers: type[enum.IntEnum], constants: Mapping[int, int], encodings: Mapping[tuple[int, str], str]
+    registers: type[enum.IntEnum], constants: Mapping[Any, int], encodings: Mapping[tuple[Any, str], str]
 ) -> Iterator[str]:
     """Registers of one device.
 
