@@ -26,7 +26,7 @@ from .storage import STORAGE
 from .word_lines import WordLines
 from .write_port import WritePort
 
-__all__ = ["Macro"]
+__all__ = ["Macro", "macro_latency", "macro_members"]
 
 
 class TagLayout(data.StructLayout):
@@ -40,6 +40,29 @@ class TagLayout(data.StructLayout):
         names += ["final", "columns"] if config.transposed else []
         names += ["idle"] if config.gating else []
         super().__init__({**{name: plane[name].shape for name in names}, "format": FormatLayout(config)})
+
+
+def macro_members(config: MacroConfig) -> dict[str, Any]:
+    """Members of a `Macro`."""
+    best = {"best": Out(BestLayout(config))} if config.best_match else {}
+    return {
+        "write": In(stream.Signature(WriteLayout(config))),
+        "i_stream": In(stream.Signature(OperationLayout(config))),
+        "o_stream": Out(stream.Signature(ResultLayout(config))),
+        "plane": Out(1),
+        "write_error": Out(1),
+        "computing": Out(config.weight_sets),
+        **best,
+    }
+
+
+def macro_latency(config: MacroConfig) -> int:
+    """Cycles from an operation of one cycle to its result.
+
+    Driver, storage that takes a cycle to read, registers in the adder trees, sum register, accumulator, result
+    register.
+    """
+    return InputDriver.latency + config.read_cycles + config.pipeline + 1 + ColumnGroup.latency
 
 
 class Macro(wiring.Component):
@@ -81,27 +104,12 @@ class Macro(wiring.Component):
 
     def __init__(self, config: MacroConfig):
         self.config = config
-        best = {"best": Out(BestLayout(config))} if config.best_match else {}
-        super().__init__(
-            {
-                "write": In(stream.Signature(WriteLayout(config))),
-                "i_stream": In(stream.Signature(OperationLayout(config))),
-                "o_stream": Out(stream.Signature(ResultLayout(config))),
-                "plane": Out(1),
-                "write_error": Out(1),
-                "computing": Out(config.weight_sets),
-                **best,
-            }
-        )
+        super().__init__(macro_members(config))
 
     @property
     def latency(self) -> int:
-        """Cycles from an operation of one cycle to its result.
-
-        Driver, storage that takes a cycle to read, registers in the adder trees, sum register, accumulator, result
-        register.
-        """
-        return InputDriver.latency + self.config.read_cycles + self.config.pipeline + 1 + ColumnGroup.latency
+        """Cycles from an operation of one cycle to its result."""
+        return macro_latency(self.config)
 
     def elaborate(self, platform) -> Module:
         m = Module()

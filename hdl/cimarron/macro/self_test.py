@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
-from .macro import Macro
+from .macro import Macro, macro_latency, macro_members
 from .ports import OperationLayout, ResultLayout, WriteLayout
 
 __all__ = ["OPERATIONS", "PHASES", "FailureLayout", "SelfTestedMacro", "Signature", "macro_of"]
@@ -164,10 +164,9 @@ class SelfTestedMacro(wiring.Component):
 
     def __init__(self, config: MacroConfig):
         self.config = config
-        self.macro = Macro(config)
         super().__init__(
             {
-                **dict(self.macro.signature.members.items()),
+                **macro_members(config),
                 "test_start": In(1),
                 "test_running": Out(1),
                 "test_done": Out(1),
@@ -180,7 +179,7 @@ class SelfTestedMacro(wiring.Component):
     @property
     def cycles(self) -> int:
         """Cycles of a test of an idle macro, from the start to `test_done`: the most, if planes are skipped."""
-        config, latency = self.config, self.macro.latency
+        config, latency = self.config, macro_latency(self.config)
         march = 5 * config.weight_sets * config.rows * (config.write_beats + latency + config.operation_cycles(1))
         operations = OPERATIONS * config.operation_cycles(config.max_act_bits) + latency
         return 3 + march + len(PHASES) * (config.rows * config.write_beats + operations)
@@ -188,7 +187,7 @@ class SelfTestedMacro(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
-        m.submodules.macro = macro = self.macro
+        m.submodules.macro = macro = Macro(config)
         owns = Signal()
         outstanding = Signal(range(32))
         write, operation = WriteLayout(config), OperationLayout(config)
