@@ -1,5 +1,6 @@
 """Macros to try: valid configurations over the whole parameter space, reproducible from a seed."""
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -58,7 +59,7 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
     storages = [name for name in storages if deep or name not in ("lut_ram", "block_ram")]
     # A whole row, or any number of columns that divides it.
     beats = [0, 0, *(cell_bits * columns for columns in range(1, words) if words % columns == 0)]
-    return MacroConfig(
+    config = MacroConfig(
         write_bits=rng.choice(beats),
         storage=rng.choice(storages),
         bitwise=bitwise,
@@ -80,3 +81,5 @@ def _draw(rng: Random, planes: int, takes_turns: bool, skipping: bool, pipelined
         gating=rng.random() < 0.7,
         self_test=rng.random() < 0.2,
     )
+    can_pump = planes > 1 and not config.beyond_mac
+    return replace(config, double_pumped=can_pump and rng.random() < 0.3)
