@@ -73,9 +73,9 @@ def test_verilator_has_nothing_to_say(written, top):
 
 def test_every_waiver_has_a_name_and_a_use(written):
     rules = re.findall(r"^lint_off (.*)$", WAIVERS.read_text(), re.MULTILINE)
-    assert rules[-1] == '-file "*VexRiscv_FullCfu.v"'
-    named = {match[1] for rule in rules[:-1] if (match := re.fullmatch(r"-rule (\w+)", rule))}
-    assert len(named) == len(rules) - 1
+    assert rules[-2:] == ['-file "*VexRiscv_FullCfu.v"', '-file "*picorv32.v"']
+    named = {match[1] for rule in rules[:-2] if (match := re.fullmatch(r"-rule (\w+)", rule))}
+    assert len(named) == len(rules) - 2
     assert named == WAIVED
     found = set()
     for top in TOPS:
