@@ -406,6 +406,8 @@ void uart_text(const char *text) {
 }
 
 void uart_hex(uint32_t value) { (void)value; }
+
+void uart_put(uint8_t byte) { (void)byte; }
 """
 
 #: Stands in for the check of the program: an instruction that does not exist the first time, then an access to nothing.
