@@ -110,18 +110,18 @@ async def queued_jobs_with_slow_memory_and_bus_traffic(dut):
 
 def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
     """The fields with one of them made impossible."""
-    act_bytes = CONFIG.act_buffer_bytes
+    act_bytes, macro = CONFIG.act_buffer_bytes, CONFIG.macro
     return fields | rng.choice(
         [
-            {"act_bits": rng.choice((0, 9, 15))},
-            {"weight_bits": rng.choice((0, 3, 16))},
+            {"act_bits": rng.choice((0, *range(macro.max_act_bits + 1, 16)))},
+            {"weight_bits": rng.choice([bits for bits in range(32) if bits not in macro.weight_widths])},
             {"out_format": 3},
             {rng.choice(("row_bytes", "in_height", "out_width", "out_height", "kernel_h", "runs", "run_bytes")): 0},
             {"row_tiles": 0},
-            {"last_rows": rng.choice((0, CONFIG.macro.rows + 1))},
+            {"last_rows": rng.choice((0, macro.rows + 1))},
             {"word_tiles": 0},
-            {rng.choice(("last_words", "tile_words")): rng.choice((0, CONFIG.macro.words + 1))},
-            {"group_words": rng.choice((0, CONFIG.macro.words + CONFIG.lanes, *range(1, CONFIG.lanes)))},
+            {rng.choice(("last_words", "tile_words")): rng.choice((0, macro.words + 1))},
+            {"group_words": rng.choice((0, macro.words + CONFIG.lanes, *range(1, CONFIG.lanes)))},
             {"group_columns": 0},
             {"weight_addr": RAM_BASE + 1},
             {"row_tiles": 2, "psum_entries": CONFIG.psum_entries + 1},
@@ -131,12 +131,12 @@ def spoil(rng: Random, fields: dict[str, int]) -> dict[str, int]:
                 "out_base": act_bytes - 1,
                 "out_format": OutFormat.INT8,
                 "last_words": 2,
-                "group_words": CONFIG.macro.words,
+                "group_words": macro.words,
                 "out_pixel_step": 0,
                 "edge_columns": 1,
                 "edge_lines": 1,
             },
-            {"last_rows": fields["last_rows"] % CONFIG.macro.rows + 1},
+            {"last_rows": fields["last_rows"] % macro.rows + 1},
         ]
     )
 
