@@ -377,11 +377,11 @@ def test_an_engine_without_progress_is_given_up(simulation):
 
 
 #: Stands in for the UART and plays the host: after every failure it says what the mailbox tells and asks for more.
-HOST = """
+_HOST = """
 #include "system.h"
 #include "uart.h"
 
-static const uint32_t script[] = {99, COMMAND_RUN, COMMAND_LOAD, COMMAND_RUN, COMMAND_LOAD, COMMAND_RUN};
+static const uint32_t script[] = {COMMANDS};
 static uint32_t next;
 
 void uart_text(const char *text) {
@@ -403,6 +403,12 @@ void uart_hex(uint32_t value) { (void)value; }
 
 void uart_put(uint8_t byte) { (void)byte; }
 """
+
+
+def scripted_host(*commands: str) -> str:
+    """Source of a host that asks for these commands in turn."""
+    return _HOST.replace("COMMANDS", ", ".join(commands))
+
 
 #: Stands in for the CRC: an illegal instruction the first time, an access to nothing the second time.
 FAULTS = """
@@ -426,7 +432,8 @@ __attribute__((noinline)) uint32_t crc32(const uint32_t *words, uint32_t count) 
 @pytest.mark.cosim
 @needs_compiler
 def test_every_failure_is_reported_and_the_next_command_served(tmp_path):
-    (tmp_path / "uart.c").write_text(HOST)
+    host = scripted_host("99", "COMMAND_RUN", "COMMAND_LOAD", "COMMAND_RUN", "COMMAND_LOAD", "COMMAND_RUN")
+    (tmp_path / "uart.c").write_text(host)
     (tmp_path / "crc32.c").write_text(FAULTS)
     folder = firmware.FIRMWARE.parent
     kept = (path for path in sorted(folder.glob("*.c")) if not (tmp_path / path.name).exists())

@@ -27,10 +27,20 @@ def riscv_tests() -> Path:
 SOURCES = sorted(riscv_tests().glob("*.S"))
 
 
-def assemble(source: Path) -> bytes:
+def assemble(source: Path, environment: Path = ENVIRONMENT) -> bytes:
     # The sources ask for riscv_test.h and find their neighbour's, made for another system: its guard keeps it out.
-    options = ["-D_ENV_PICORV32_TEST_H", "-include", str(ENVIRONMENT)]
+    options = ["-D_ENV_PICORV32_TEST_H", "-include", str(environment)]
     return compile_program([source], include=[riscv_tests()], options=options)
+
+
+def wrong_expectation(folder: Path) -> Path:
+    """A program whose fourth test expects what is not so."""
+    text = (riscv_tests() / "add.S").read_text()
+    right, wrong = "TEST_RR_OP( 4,  add, 0x0000000a,", "TEST_RR_OP( 4,  add, 0x0000000b,"
+    assert text.count(right) == 1
+    broken = folder / "add.S"
+    broken.write_text(text.replace(right, wrong))
+    return broken
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +58,7 @@ def test_program_passes(source: Path, system: ProgramRunner, tmp_path: Path) -> 
 
 
 def test_wrong_expectation_is_found(system: ProgramRunner, tmp_path: Path) -> None:
-    text = (riscv_tests() / "add.S").read_text()
-    right, wrong = "TEST_RR_OP( 4,  add, 0x0000000a,", "TEST_RR_OP( 4,  add, 0x0000000b,"
-    assert text.count(right) == 1
-    broken = tmp_path / "add.S"
-    broken.write_text(text.replace(right, wrong))
-    assert system.run(assemble(broken), tmp_path).events == [PASSED | 4]
+    assert system.run(assemble(wrong_expectation(tmp_path)), tmp_path).events == [PASSED | 4]
 
 
 def test_trap_is_found(system: ProgramRunner, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from cimarron.soc.soc import Soc
 from cimarron_sim import firmware
 from cimarron_sim.compiler import compile
 from cimarron_sim.compiler.image import step
-from cimarron_sim.firmware.build import compile_program, compiler_version, firmware_sources
+from cimarron_sim.firmware.build import compile_program, firmware_sources
 from cimarron_sim.frontend import load
 from cimarron_sim.reference.execute import execute
 from cimarron_sim.runner.bench import run_bench
@@ -48,21 +48,14 @@ from cimarron_sim.runner.simulation import Simulation
 from cimarron_sim.runner.verilog import write_verilog
 from program_runner import BUILD, ProgramRunner
 from random_graphs import Builder
-from test_firmware import answer, with_jobs, with_steps, with_words
-from test_riscv import PASSED, riscv_tests
+from test_firmware import answer, needs_compiler, scripted_host, with_jobs, with_steps, with_words
+from test_riscv import PASSED, assemble, riscv_tests, wrong_expectation
 
 CONFIG = PRESETS["icebreaker"]
 ENVIRONMENT = Path(__file__).parent / "riscv" / "picorv32_test.h"
 
 #: Divisions are functions of the firmware.
 SOURCES = [path for path in sorted(riscv_tests().glob("*.S")) if path.stem not in ("div", "divu", "rem", "remu")]
-
-needs_compiler = pytest.mark.skipif(compiler_version() is None, reason="ziglang is not installed")
-
-
-def assemble(source: Path) -> bytes:
-    options = ["-D_ENV_PICORV32_TEST_H", "-include", str(ENVIRONMENT)]
-    return compile_program([source], include=[riscv_tests()], options=options)
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +68,14 @@ def system() -> ProgramRunner:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_program_of_riscv_tests_passes(source, system, tmp_path):
-    assert system.run(assemble(source), tmp_path).events == [PASSED]
+    assert system.run(assemble(source, ENVIRONMENT), tmp_path).events == [PASSED]
 
 
 @needs_compiler
 @pytest.mark.cosim
 @pytest.mark.slow
 def test_wrong_expectation_is_found(system, tmp_path):
-    text = (riscv_tests() / "add.S").read_text()
-    right, wrong = "TEST_RR_OP( 4,  add, 0x0000000a,", "TEST_RR_OP( 4,  add, 0x0000000b,"
-    assert text.count(right) == 1
-    broken = tmp_path / "add.S"
-    broken.write_text(text.replace(right, wrong))
-    assert system.run(assemble(broken), tmp_path).events == [PASSED | 4]
+    assert system.run(assemble(wrong_expectation(tmp_path), ENVIRONMENT), tmp_path).events == [PASSED | 4]
 
 
 @needs_compiler
@@ -97,7 +85,10 @@ def test_wrong_expectation_is_found(system, tmp_path):
 def test_what_the_core_cannot_execute_starts_it_again(bad, system, tmp_path):
     source = tmp_path / "bad.S"
     source.write_text(f"RVTEST_CODE_BEGIN\n    {bad}\n    RVTEST_PASS\n")
-    assert system.run(assemble(source), tmp_path).events == [Event.TRAP << EVENT_SHIFT | 0xFFFFFF, PASSED | 0xFFFFFF]
+    assert system.run(assemble(source, ENVIRONMENT), tmp_path).events == [
+        Event.TRAP << EVENT_SHIFT | 0xFFFFFF,
+        PASSED | 0xFFFFFF,
+    ]
 
 
 @needs_compiler
@@ -382,34 +373,6 @@ def test_errors_of_jobs_come_with_code_info_and_step(simulation, program):
     assert f"done with ENGINE_ERROR: BAD_FETCH, info {RAM_BASE + PROGRAM_OFFSET:#x}, step " in got
 
 
-#: Stands in for the UART and plays the host: after every failure it asks for more.
-HOST = """
-#include "system.h"
-#include "uart.h"
-
-static const uint32_t script[] = {COMMAND_RUN, COMMAND_LOAD, COMMAND_LOAD};
-static uint32_t next;
-
-void uart_text(const char *text) {
-    if (text[0] != 'C' && text[0] != 'f') {
-        return;
-    }
-    if (text[0] == 'f') {
-        announce(EVENT_STEP, *mailbox(MAILBOX_INFO));
-        announce(EVENT_STEP, *mailbox(MAILBOX_ADDRESS));
-    }
-    if (next == sizeof script / sizeof *script) {
-        announce(EVENT_TEST, 0);
-    } else {
-        *mailbox(MAILBOX_COMMAND) = script[next++];
-    }
-}
-
-void uart_hex(uint32_t value) { (void)value; }
-
-void uart_put(uint8_t byte) { (void)byte; }
-"""
-
 #: Stands in for the check of the program: an instruction that does not exist the first time, then an access to nothing.
 FAULTS = """
 #include "program.h"
@@ -430,7 +393,7 @@ struct outcome program_check(void) {
 @needs_compiler
 @pytest.mark.cosim
 def test_every_failure_is_reported_and_the_next_command_served(system, tmp_path):
-    (tmp_path / "uart.c").write_text(HOST)
+    (tmp_path / "uart.c").write_text(scripted_host("COMMAND_RUN", "COMMAND_LOAD", "COMMAND_LOAD"))
     (tmp_path / "program.c").write_text(FAULTS)
     kept = [path for path in firmware_sources("picorv32") if not (tmp_path / path.name).exists()]
     runtime = compile_program(

@@ -62,7 +62,7 @@ class Board:
 
     @property
     def config(self) -> SocConfig:
-        """The configuration that fits, placed and timed: see `docs/fpga.md`."""
+        """The preset made for the board; what it takes and whether it was routed stands in `docs/fpga.md`."""
         return PRESETS[self.name]
 
     @property

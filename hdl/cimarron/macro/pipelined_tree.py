@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
+from .adder_tree import AdderTree
 from .back_ends import adder_tree
 
-__all__ = ["PipelinedTree", "levels"]
+__all__ = ["PipelinedTree", "level_trees", "levels"]
 
 
 def levels(config: MacroConfig) -> list[list[int]]:
@@ -21,6 +22,39 @@ def levels(config: MacroConfig) -> list[list[int]]:
         cut.append([min(fan_in, count - first) for first in range(0, count, fan_in)])
         count = len(cut[-1])
     return cut
+
+
+def level_trees(
+    m: Module, config: MacroConfig, level: int, fan_ins: list[int], numbers: Value, *, words: int, bits: int
+) -> list[AdderTree]:
+    """Add the trees of one level to a module, with their inputs.
+
+    Parameters
+    ----------
+    m : Module
+    config : MacroConfig
+    level : int
+        For their names.
+    fan_ins : list of int
+        How many numbers each of them adds, see `levels`.
+    numbers : Value
+        All of them, as in `AdderTree`.
+    words, bits : int
+        As in `AdderTree`.
+
+    Returns
+    -------
+    list of AdderTree
+        The last one may add fewer numbers, to narrower sums.
+    """
+    trees, first_row, row_bits = [], 0, bits * words
+    for index, rows in enumerate(fan_ins):
+        tree = adder_tree(config, rows=rows, words=words, bits=bits)
+        m.submodules[f"level_{level}_tree_{index}"] = tree
+        m.d.comb += tree.i.eq(numbers[first_row * row_bits : (first_row + rows) * row_bits])
+        first_row += rows
+        trees.append(tree)
+    return trees
 
 
 class PipelinedTree(wiring.Component):
@@ -68,13 +102,7 @@ class PipelinedTree(wiring.Component):
         numbers: Value = self.i
         bits = self.bits
         for level, fan_ins in enumerate(levels(self.config)):
-            plane_bits, first_row, trees = bits * self.words, 0, []
-            for index, rows in enumerate(fan_ins):
-                tree = adder_tree(self.config, rows=rows, words=self.words, bits=bits)
-                m.submodules[f"level_{level}_tree_{index}"] = tree
-                m.d.comb += tree.i.eq(numbers[first_row * plane_bits : (first_row + rows) * plane_bits])
-                first_row += rows
-                trees.append(tree)
+            trees = level_trees(m, self.config, level, fan_ins, numbers, words=self.words, bits=bits)
             bits = trees[0].out_bits
             if level == self.latency:
                 m.d.comb += self.o.eq(trees[0].o)

@@ -5,8 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
-from .back_ends import adder_tree
-from .pipelined_tree import levels
+from .pipelined_tree import level_trees, levels
 
 __all__ = ["PumpedTree"]
 
@@ -61,18 +60,11 @@ class PumpedTree(wiring.Component):
         numbers: Value = self.i
         bits = self.bits
         for level, fan_ins in enumerate(levels(self.config)):
-            plane_bits, first_row, found = bits * self.words, 0, []
-            for index, rows in enumerate(fan_ins):
-                tree = adder_tree(self.config, rows=rows, words=self.words, bits=bits)
-                m.submodules[f"level_{level}_tree_{index}"] = tree
-                m.d.comb += tree.i.eq(numbers[first_row * plane_bits : (first_row + rows) * plane_bits])
-                first_row += rows
-                found.append(tree)
-            # A last tree of fewer rows may have narrower sums.
-            bits = found[0].out_bits
-            width = len(found) * bits * self.words
+            trees = level_trees(m, self.config, level, fan_ins, numbers, words=self.words, bits=bits)
+            bits = trees[0].out_bits
+            width = len(trees) * bits * self.words
             now, early = Signal(width, name=f"now_{level}"), Signal(width, name=f"early_{level}", reset_less=True)
-            for index, tree in enumerate(found):
+            for index, tree in enumerate(trees):
                 m.d.comb += now.word_select(index, bits * self.words).eq(tree.o)
             with m.If(~self.second):
                 m.d.fast += early.eq(now)

@@ -95,7 +95,9 @@ def layer_work(
         addresses = {name: plan.addresses[at] for name, at in owner.items() if at in plan.addresses}
         items = _compute(profile, operator, addresses, config, offset, None)
         return Work(items, passes=len(items))
-    work = Work([])
+    items: list[list[int] | bytes] = []
+    loads: list[int] = []
+    stores: list[int] = []
     passes = 0
     output = plan.order.layers[step - 1].outputs[0]
     base = RAM_BASE + PROGRAM_OFFSET
@@ -111,18 +113,18 @@ def layer_work(
                 continue
             low, high = reads[name]
             first = low - low % config.port_bytes
-            work.items.append(load_job(base + places.memory[name] + first, slot, high - first))
-            work.loads.append(high - first)
+            items.append(load_job(base + places.memory[name] + first, slot, high - first))
+            loads.append(high - first)
             at[name] = slot - first
         low, high = operator.writes(rows)
         if output in stripes.slots:
             at[output] -= low
         addresses = {name: at[holder] for name, holder in owner.items() if holder in at}
         computed = _compute(profile, operator, addresses, config, offset, rows)
-        work.items.extend(computed)
+        items.extend(computed)
         passes += len(computed)
         if output in stripes.slots:
             store = {"source": stripes.slots[output][0], "destination": base + places.memory[output] + low}
-            work.items.append(pack_job(Opcode.STORE, **store, length=high - low))
-            work.stores.append(high - low)
-    return Work(work.items, passes, work.loads, work.stores)
+            items.append(pack_job(Opcode.STORE, **store, length=high - low))
+            stores.append(high - low)
+    return Work(items, passes=passes, loads=loads, stores=stores)
