@@ -41,6 +41,9 @@ COLUMNS = [(64, 1), (64, 2), (64, 4)]
 #: Rows, and columns of bits, of the arrays.
 ARRAYS = [64, 128, 256]
 
+#: Rows, columns of bits, and target of the macros that are measured with gating and without.
+GATED = [*((32, target) for target in TARGETS), (64, "asic")]
+
 #: (way, adder, target): distributed arithmetic wants memories in look-up tables, which iCE40 and gates do not have.
 ALTERNATIVES = [
     (way, tree, target)
@@ -104,6 +107,15 @@ def macro(rows: int, adder: str, target: str) -> Row:
     size = found.transistors if target == "asic" else found.luts
     row |= {"size": size, "carry": found.carry, "storage_ffs": storage, "other_ffs": found.ffs - storage}
     return row | {"per_mac": round(size / config.set_bits, 3)}
+
+
+def gated(rows: int, gating: bool, target: str) -> Row:
+    """A whole macro of as many columns of bits as rows, two weight sets, whose idle parts stand still or do not."""
+    config = MacroConfig(rows=rows, words=rows // 4, target=target, gating=gating)
+    found = area(written(Macro(config), f"gating_{rows}_{'on' if gating else 'off'}_{target}"), target)
+    size = found.gates if target == "asic" else found.luts
+    row: Row = {"target": target, "cells": f"{rows}x{rows}", "gating": gating, "size": size, "carry": found.carry}
+    return row | {"transistors": found.transistors, "ffs": found.ffs}
 
 
 def array(size: int, adder: str, target: str) -> Row:
@@ -187,6 +199,16 @@ def against_naive(rows: list[Row]) -> list[Row]:
     return rows
 
 
+def against_open(rows: list[Row]) -> list[Row]:
+    """Add what gating takes, as ratios to the same macro without."""
+    for row in rows:
+        same = [other for other in rows if all(other[key] == row[key] for key in ("target", "cells"))]
+        [without] = [other for other in same if not other["gating"]]
+        for key in ("size", "ffs"):
+            row[f"{key}_ratio"] = round(row[key] / without[key], 3)
+    return rows
+
+
 def against_peer(rows: list[Row]) -> list[Row]:
     """Add the ratio to the densest open design to the rows for iCE40."""
     for row in rows:
@@ -224,6 +246,11 @@ TABLES: dict[str, tuple[Callable[..., Row], list[tuple], Callable[[list[Row]], l
         against_naive,
     ),
     "speed": (speed, [(adder,) for adder in TREES], list),
+    "gating": (
+        gated,
+        [(rows, gating, target) for rows, target in GATED for gating in (False, True)],
+        against_open,
+    ),
     "macros": (macro, [(64, "auto", target) for target in TARGETS], against_peer),
 }
 

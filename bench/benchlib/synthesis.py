@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from threading import Lock
 from typing import Any
 
@@ -37,9 +37,9 @@ LUTS_PER_MEMORY = {"TRELLIS_DPR16X4": 6, "RAM16SDP4": 4}
 #: One lock per question.
 _ASKED: defaultdict[str, Lock] = defaultdict(Lock)
 
-#: Runs at a time, and where each keeps what YoWASP compiled.
-_PLACES: SimpleQueue[int] = SimpleQueue()
-for _place in range(2):
+#: Runs at a time, and where each keeps what YoWASP compiled: the place left last comes first, so one at a time use one.
+_PLACES: LifoQueue[int] = LifoQueue()
+for _place in reversed(range(2)):
     _PLACES.put(_place)
 
 
