@@ -3,19 +3,24 @@
 import dataclasses
 import itertools
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
 from cimarron.isa import JOB_BYTES, JOB_WORDS, Opcode, Profile, unpack_job
-from cimarron_sim.compiler import CompileError, Place, Program, check, compile
-from cimarron_sim.compiler.bound import load_bound, mac_bound
+from cimarron_sim.compiler import CompileError, Place, Program, check, compile, mapping
+from cimarron_sim.compiler.bound import Bound, load_bound, mac_bound
+from cimarron_sim.compiler.explain import explain
 from cimarron_sim.compiler.layer import read_layer
-from cimarron_sim.compiler.mapping import candidates, choose
+from cimarron_sim.compiler.mapping import Candidate, candidates, choose
 from cimarron_sim.compiler.memory import Buffer, place
 from cimarron_sim.compiler.operator import read_operator
 from cimarron_sim.compiler.params import fold_zero_point, scale_record
+from cimarron_sim.compiler.predict import predict
 from cimarron_sim.compiler.stream import pack_rows
 from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph, Quantization, Tensor
@@ -318,6 +323,69 @@ def test_tiles_are_narrower_where_that_saves_passes():
     assert len(widest.tiling.stripes) == 3
     assert len(ranked[0].tiling.stripes) < 3
     assert ranked[0].cycles == min(candidate.cycles for candidate in ranked) < widest.cycles
+
+
+@contextmanager
+def strips_wherever_possible() -> Iterator[None]:
+    """Layers take their input from strips even where that is slower."""
+    key = property(lambda candidate: (-len(candidate.parts), candidate.cycles))
+    with patch.object(Candidate, "key", key), patch.object(mapping, "_waits_for_input", lambda bound: True):
+        yield
+
+
+@pytest.mark.parametrize(
+    "config", [TINY, DEFAULT, CELLS256, NARROW, FUSED], ids=["tiny", "default", "cells256", "narrow", "fused"]
+)
+@given(builder=layers())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_layers_that_read_strips_are_exact(config, builder):
+    (node,) = builder.graph().nodes
+    kernel_h, dilation_h = builder.tensors[node.inputs[1]].shape[1], node.attributes.get("dilation", (1,))[0]
+    with strips_wherever_possible():
+        program = assert_exact(builder, config)
+    has_strips = any(placement.tensor == f"{node.name}:strips" for placement in program.placements)
+    assert has_strips == (node.op == "conv2d" and kernel_h > 1 and dilation_h == 1)
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_strips_may_be_followed_by_planes(profile):
+    builder = Builder((2, 12, 9, 1), np.uint8, 3, profile, seed=5)
+    builder.conv2d(8, (5, 3), stride=(2, 2), pads=(2, 1, 2, 1), dilation=(1, 2), zero_point=-7)
+    program = assert_exact(builder.depthwise_conv2d(1, (3, 3), pads=(1, 1, 1, 1)), DEFAULT)
+    assert [layer.last_job for layer in program.layers] == [0, 4, 6]
+    assert program.layers[1].output.planes == 4
+
+
+def thin_rows(outputs: int = 64) -> Builder:
+    """A layer whose windows have ten rows of four bytes, on an image of 490 bytes; strips of it have 980."""
+    return Builder((1, 49, 10, 1), zero_point=9).conv2d(outputs, (10, 4), stride=(2, 2), pads=(4, 1, 5, 1))
+
+
+def test_windows_with_thin_rows_are_read_from_strips():
+    program = assert_exact(thin_rows(), DEFAULT)
+    copy, main = jobs_of(program)[1:]
+    # Four word tiles of 125 pixels: 10 reads each, or 3 of the 40 bytes in a strip.
+    assert (copy["kernel_h"], copy["out_height"]) == (1, 49)
+    assert (main["kernel_h"], main["runs"], main["run_bytes"]) == (1, 1, 40)
+    assert program.layers[1].bound == Bound(compute=2000, weights=224, activations=1500, outputs=2000)
+    graph = thin_rows().graph()
+    assert predict(program, DEFAULT.engine)[1] < 2400
+    assert choose(read_layer(graph, graph.nodes[0]), DEFAULT.engine).cycles > 5000
+    explained = explain(graph, DEFAULT.engine)
+    assert ["input copied to strips" in row.mapping for row in explained[:2]] == [True, False]
+    assert "cycles more: activations 5,000" in explained[1].reason
+
+
+def test_strips_need_room_of_their_own():
+    graph = thin_rows().graph()
+    (strips,) = (placement for placement in compile(graph, DEFAULT).placements if placement.tensor == "layer0:strips")
+    assert (strips.nbytes, strips.first, strips.last) == (980, 1, 1)
+    # 490, 125 * outputs and 980 bytes, each a multiple of 16: 8000 with 52 outputs, 8992 with 60.
+    config = SocConfig(engine=dataclasses.replace(DEFAULT.engine, act_buffer_bytes=8192))
+    for outputs, jobs in ((52, 3), (60, 2)):
+        program = assert_exact(thin_rows(outputs), config)
+        assert len(jobs_of(program)) == jobs
+        assert not any(layer.output.is_spilled for layer in program.layers)
 
 
 @given(layers())

@@ -106,9 +106,9 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
         jobs += len(work.items)
         macs, peak, bound = 0, 0.0, NO_BOUND
         if isinstance(operator, EngineLayer):
-            layer, tiling = operator.layer, operator.tiling
-            macs, peak = layer.macs, peak_macs(config, layer.act_bits, tiling.weight_bits)
-            bound = mac_bound(layer, tiling, config, passes=work.passes)
+            layer, part = operator.layer, operator.parts[-1]
+            macs, peak = layer.macs, peak_macs(config, layer.act_bits, part.tiling.weight_bits)
+            bound = mac_bound(part.layer, part.tiling, config, passes=work.passes)
         elif isinstance(operator, VectorLayer):
             bound = operator.bound(config)
             bound = dataclasses.replace(bound, weights=bound.weights * work.passes // len(operator.steps))
@@ -172,7 +172,7 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     graph = pruning.graph
     plan = make_plan(graph, engine)
     streams = [
-        weight_stream(operator.layer, operator.tiling, graph.profile, engine)
+        b"".join(weight_stream(part.layer, part.tiling, graph.profile, engine) for part in operator.parts)
         if isinstance(operator, EngineLayer)
         else operator.data
         for operator in plan.operators

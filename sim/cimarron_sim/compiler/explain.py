@@ -7,11 +7,13 @@ from cimarron.isa import Opcode
 
 from ..graph import Graph
 from .bound import Bound
+from .fold import fold
 from .mapping import Candidate, candidates
-from .operator import EngineLayer, read_operator
-from .planes import choose_planes
+from .operator import EngineLayer
+from .plan import make_plan
 from .predict import jobs_of
 from .program import Program
+from .prune import prune
 
 __all__ = ["Alternative", "Movement", "explain", "movements"]
 
@@ -102,7 +104,9 @@ def _describe(candidate: Candidate, images: int) -> str:
         parts.append(f"blocks of {tiling.block.height} x {tiling.block.width} pixels")
     if tiling.is_shared:
         parts.append("weights loaded once")
-    parts.append(_count(images * len(tiling.stripes), "job"))
+    if len(candidate.parts) > 1:
+        parts.append("input copied to strips")
+    parts.append(_count(images * sum(len(part.tiling.stripes) for part in candidate.parts), "job"))
     return ", ".join(parts)
 
 
@@ -111,14 +115,21 @@ def _busiest(bound: Bound) -> str:
     return f"{name} {cycles:,}"
 
 
-def _reason(candidate: Candidate, ranked: list[Candidate]) -> str:
-    best = ranked[0]
-    if candidate is not best:
-        more = candidate.cycles - best.cycles
+def _reason(candidate: Candidate, ranked: list[Candidate], chosen: Candidate) -> str:
+    if candidate is not chosen:
+        more = candidate.cycles - chosen.cycles
+        if more < 0:
+            return f"{-more:,} cycles fewer, but in more rows at a time than there is room for"
         return f"{more:,} cycles more: {_busiest(candidate.bound)}" if more else "as fast, but with more work besides"
+    if candidate is not ranked[0]:
+        return f"fewest in lines of pixels: {_busiest(candidate.bound)}, the rest is filling and draining"
     others = len(ranked) - 1
     rank = f"fewest of {others + 1}" if others else "the only one"
     return f"{rank}: {_busiest(candidate.bound)}, the rest is filling and draining"
+
+
+def _is_same(a: Candidate, b: Candidate) -> bool:
+    return [part.tiling for part in a.parts] == [part.tiling for part in b.parts]
 
 
 def explain(graph: Graph, config: EngineConfig) -> list[Alternative]:
@@ -130,23 +141,26 @@ def explain(graph: Graph, config: EngineConfig) -> list[Alternative]:
         That the hardware can run.
     config : EngineConfig
     """
-    planes = choose_planes(graph, config)
+    plan = make_plan(prune(fold(graph).graph, config.lanes).graph, config)
+    layers = [operator for operator in plan.operators if isinstance(operator, EngineLayer)]
+    allow_strips = any(operator.strips for operator in layers)
     rows = []
-    for node in graph.nodes:
-        operator = None if node.op == "reshape" else read_operator(graph, node, config, planes)
-        if not isinstance(operator, EngineLayer):
-            continue
+    for operator in layers:
         layer = operator.layer
-        x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
-        ranked = candidates(layer, config, x_planes, y_planes)
-        for candidate in ranked[: 1 + _SHOWN]:
+        x_planes, y_planes = (plan.planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
+        ranked = candidates(layer, config, x_planes, y_planes, allow_strips=allow_strips)
+        chosen = next(candidate for candidate in ranked if _is_same(candidate, operator.candidate))
+        # Beside a mapping with strips, the best without is what matters.
+        plain = next(candidate for candidate in ranked if len(candidate.parts) == 1)
+        shown = list(dict.fromkeys([chosen, plain, *ranked] if len(chosen.parts) > 1 else [chosen, *ranked]))
+        for candidate in shown[: 1 + _SHOWN]:
             rows.append(
                 Alternative(
-                    layer=node.name,
+                    layer=layer.name,
                     mapping=_describe(candidate, layer.images),
                     cycles=candidate.cycles,
-                    reason=_reason(candidate, ranked),
-                    is_chosen=candidate is ranked[0],
+                    reason=_reason(candidate, ranked, chosen),
+                    is_chosen=candidate is chosen,
                 )
             )
     return rows

@@ -32,6 +32,8 @@ class MacLayer:
         All weights are equal, and so are the records of all outputs.
     is_spread : bool
         A depthwise layer as one whose outputs read all channels: see `spread`.
+    is_by_columns : bool
+        Output pixels follow one another in memory column by column of the layer's window, not line by line.
     weight_signed : bool
     weight_bits : int
         Bits a weight needs, zero point included.
@@ -54,6 +56,7 @@ class MacLayer:
     channel_outputs: int
     is_uniform: bool = False
     is_spread: bool = False
+    is_by_columns: bool = False
     weight_signed: bool
     weight_bits: int
     bias: np.ndarray

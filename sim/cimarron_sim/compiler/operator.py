@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 from cimarron.config import EngineConfig
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Tensor
 from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
-from .mapping import Candidate, choose
+from .mapping import Candidate, Part, choose
 from .pool import is_engine_pool, read_pool
 from .rows import Span, join
 from .tiling import Tiling
@@ -29,6 +29,16 @@ class EngineLayer:
     def tiling(self) -> Tiling:
         """How it is cut."""
         return self.candidate.tiling
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What its jobs are for, in order."""
+        return self.candidate.parts
+
+    @property
+    def strips(self) -> Tensor | None:
+        """The copy of its input that it works with, and nobody else."""
+        return self.parts[0].layer.y if len(self.parts) > 1 else None
 
     @property
     def rows(self) -> int:
@@ -72,6 +82,7 @@ def read_operator(
     config: EngineConfig,
     planes: Mapping[str, int] = MappingProxyType({}),
     *,
+    allow_strips: bool = False,
     single_lines: bool = False,
 ) -> EngineLayer | VectorLayer | CpuLayer:
     """The layer of any node but a reshape.
@@ -83,6 +94,8 @@ def read_operator(
     config : EngineConfig
     planes : dict of str to int
         Tensors that lie in planes, and the channels of each (see `Tiling`).
+    allow_strips : bool
+        See `candidates`.
     single_lines : bool
         Blocks of pixels are one line high, so that a row of the layer needs as little of its input as possible.
 
@@ -101,4 +114,5 @@ def read_operator(
     else:
         return read_vector(graph, node) or read_cpu(graph, node)
     x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))
-    return EngineLayer(layer, choose(layer, config, x_planes, y_planes, single_lines=single_lines))
+    candidate = choose(layer, config, x_planes, y_planes, allow_strips=allow_strips, single_lines=single_lines)
+    return EngineLayer(layer, candidate)

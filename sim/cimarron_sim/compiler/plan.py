@@ -1,7 +1,7 @@
 """What runs where and when: the layers of a network cut for the hardware, and places for its activations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cimarron.config import EngineConfig
 
@@ -9,7 +9,7 @@ from ..graph import Graph
 from .bound import mac_bound
 from .cpu import CpuLayer
 from .errors import CompileError
-from .memory import Misfit, place
+from .memory import Buffer, Misfit, place
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
 from .schedule import Order, schedule
@@ -28,6 +28,7 @@ class Plan:
     Parameters
     ----------
     order : Order
+        Its buffers include the strips that layers work with.
     operators : tuple of Operator
         The order's layers.
     planes : dict of str to int
@@ -94,8 +95,26 @@ def _spilled_plan(graph: Graph, order: Order, config: EngineConfig) -> Plan:
     )
 
 
+def _resident_plan(
+    graph: Graph, order: Order, addresses: Mapping[str, int], config: EngineConfig, *, allow_strips: bool
+) -> Plan:
+    planes = choose_planes(graph, config, allow_strips=allow_strips)
+    operators = tuple(read_operator(graph, node, config, planes, allow_strips=allow_strips) for node in order.layers)
+    strips = tuple(
+        Buffer(name=operator.strips.name, size=operator.strips.nbytes, first=step, last=step)
+        for step, operator in enumerate(operators, 1)
+        if isinstance(operator, EngineLayer) and operator.strips is not None
+    )
+    if strips:
+        order = replace(order, buffers=(*order.buffers, *strips))
+        addresses = place(order.buffers, order.steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
+    return Plan(order=order, operators=operators, planes=planes, addresses=addresses)
+
+
 def make_plan(graph: Graph, config: EngineConfig) -> Plan:
     """Plan a network: in the activation buffer if it fits, otherwise with some tensors in main memory.
+
+    Layers work with strips of their input (`in_strips`) where that is faster, if there is room for all of them.
 
     Raises
     ------
@@ -110,6 +129,7 @@ def make_plan(graph: Graph, config: EngineConfig) -> Plan:
         if not order.layers:
             raise CompileError(str(reason)) from None
         return _spilled_plan(graph, order, config)
-    planes = choose_planes(graph, config)
-    operators = tuple(read_operator(graph, node, config, planes) for node in order.layers)
-    return Plan(order=order, operators=operators, planes=planes, addresses=addresses)
+    try:
+        return _resident_plan(graph, order, addresses, config, allow_strips=True)
+    except Misfit:
+        return _resident_plan(graph, order, addresses, config, allow_strips=False)

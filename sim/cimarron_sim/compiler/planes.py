@@ -11,12 +11,14 @@ from .operator import EngineLayer, read_operator
 __all__ = ["choose_planes"]
 
 
-def _cycles(graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mapping[str, int]) -> int | None:
+def _cycles(
+    graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mapping[str, int], allow_strips: bool
+) -> int | None:
     """Sum of the layers' cycles, or None if one of them cannot work so."""
     cycles = 0
     for node in nodes:
         try:
-            operator = read_operator(graph, node, config, planes)
+            operator = read_operator(graph, node, config, planes, allow_strips=allow_strips)
         except CompileError:
             return None
         if not isinstance(operator, EngineLayer):
@@ -25,7 +27,9 @@ def _cycles(graph: Graph, nodes: list[Node], config: EngineConfig, planes: Mappi
     return cycles
 
 
-def choose_planes(graph: Graph, config: EngineConfig, spilled: Collection[str] = ()) -> dict[str, int]:
+def choose_planes(
+    graph: Graph, config: EngineConfig, spilled: Collection[str] = (), *, allow_strips: bool = False
+) -> dict[str, int]:
     """Channels per plane of every tensor that is better stored so than pixel by pixel.
 
     A depthwise layer reads few channels of many pixels. Where each pixel's channels lie together, that takes a read of
@@ -38,6 +42,8 @@ def choose_planes(graph: Graph, config: EngineConfig, spilled: Collection[str] =
     config : EngineConfig
     spilled : collection of str
         Tensors in main memory, of which some rows at a time are in the buffer: they lie pixel by pixel.
+    allow_strips : bool
+        See `candidates`.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def choose_planes(graph: Graph, config: EngineConfig, spilled: Collection[str] =
         channels = graph.tensors[name].shape[-1]
         costs = {}
         for candidate in (0, *(size for size in range(config.lanes, channels, config.lanes) if channels % size == 0)):
-            cycles = _cycles(graph, [writer, *readers], config, {**planes, name: candidate})
+            cycles = _cycles(graph, [writer, *readers], config, {**planes, name: candidate}, allow_strips)
             if cycles is not None:
                 costs[candidate] = cycles
         if costs and (best := min(costs, key=costs.__getitem__)):

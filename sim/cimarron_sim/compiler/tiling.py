@@ -257,9 +257,9 @@ def _output_fields(layer: MacLayer) -> dict[str, int]:
 def _output_steps(layer: MacLayer, tiling: Tiling, lanes: int) -> dict[str, int]:
     """Where the outputs of a tile lie; the groups of a line are the pixels of a block, or the planes of a pixel."""
     block, planes, window = tiling.block, tiling.y_planes, layer.window
-    pixel = (planes or layer.outputs) * layer.y.dtype.itemsize
-    line = window.out_width * pixel
-    plane = window.out_height * line
+    size = (planes or layer.outputs) * layer.y.dtype.itemsize
+    pixel, line = (window.out_height * size, size) if layer.is_by_columns else (size, window.out_width * size)
+    plane = window.pixels * size
     tile_step = tiling.outputs // planes * plane if planes else tiling.outputs * layer.y.dtype.itemsize
     steps = {
         "out_pixel_step": block.width * pixel,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cimarron.config import EngineConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, pack_job
 
+from .bound import mac_bound
 from .operator import EngineLayer
 from .plan import Operator, Plan
 from .rows import Span, join
@@ -39,7 +40,7 @@ class Work:
     items : list of (list of int or bytes)
         Words of a job, or a step of the CPU, in order.
     passes : int
-        Jobs that compute.
+        Jobs that compute, copies of the input apart.
     loads, stores : list of int
         Bytes of each transfer.
     """
@@ -61,16 +62,25 @@ def _compute(
 ) -> list[list[int] | bytes]:  # fmt: skip
     address = RAM_BASE + PROGRAM_OFFSET + offset
     if isinstance(operator, EngineLayer):
-        layer = operator.layer
-        return list(
-            jobs(
-                layer, operator.tiling, config, profile=profile, x_address=addresses[layer.x.name],
+        items: list[list[int] | bytes] = []
+        for part in operator.parts:
+            layer = part.layer
+            items += jobs(
+                layer, part.tiling, config, profile=profile, x_address=addresses[layer.x.name],
                 y_address=addresses[layer.y.name], weight_address=address, rows=rows,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+            address += config.port_bytes * mac_bound(layer, part.tiling, config, passes=1).weights
+        return items
     if isinstance(operator, VectorLayer):
         return list(operator.descriptors(addresses, address, rows))
     return list(operator.words(addresses, offset, rows))
+
+
+def _copies(operator: Operator) -> int:
+    """Jobs that copy the input."""
+    if not isinstance(operator, EngineLayer):
+        return 0
+    return sum(part.layer.images * len(part.tiling.stripes) for part in operator.parts[:-1])
 
 
 def layer_work(
@@ -92,9 +102,12 @@ def layer_work(
     owner = plan.order.owner
     stripes = plan.stripes.get(step)
     if stripes is None:
-        addresses = {name: plan.addresses[at] for name, at in owner.items() if at in plan.addresses}
+        addresses = {
+            **plan.addresses,
+            **{name: plan.addresses[at] for name, at in owner.items() if at in plan.addresses},
+        }
         items = _compute(profile, operator, addresses, config, offset, None)
-        return Work(items, passes=len(items))
+        return Work(items, passes=len(items) - _copies(operator))
     items: list[list[int] | bytes] = []
     loads: list[int] = []
     stores: list[int] = []
