@@ -213,7 +213,7 @@ class Macro(wiring.Component):
         if config.double_pumped:
             m.submodules.half = half = HalfCycle()
             halves = Signal(data.ArrayLayout(len(array.x), 2))
-            m.d.comb += [halves.eq(word_line), tree.second.eq(half.second)]
+            m.d.comb += halves.eq(word_line)
             word_line = halves[half.second]
         if config.write_beats > 1:
             m.d.comb += array.beat.eq(write_port.beat)
@@ -224,7 +224,7 @@ class Macro(wiring.Component):
             array.data.eq(write_port.data),
             array.x.eq(word_line),
             tree.i.eq(array.products),
-            tree.enable.eq(Cat(enters[config.read_cycles : -1])),
+            tree.enable.eq(Cat(enters[config.read_cycles :])),
             counter.enable.eq(Cat(enters[config.read_cycles : -1])),
             counter.i.eq(Cat(x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]

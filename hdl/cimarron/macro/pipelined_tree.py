@@ -1,5 +1,7 @@
 """Adder trees with registers inside."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -7,25 +9,13 @@ from amaranth.lib.wiring import In, Out
 from ..config import MacroConfig
 from .adder_tree import AdderTree
 from .back_ends import adder_tree
+from .levels import levels
 
-__all__ = ["PipelinedTree", "level_trees", "levels"]
-
-
-def levels(config: MacroConfig) -> list[list[int]]:
-    """How the sum of a row group is cut: per level, how many numbers each of its trees adds.
-
-    Each level adds the sums of the one before. Their fan-in is as even as the number of rows allows.
-    """
-    cut, count = [], config.group_rows
-    for left in range(config.pipeline + 1, 0, -1):
-        fan_in = next(fan_in for fan_in in range(1, count + 1) if fan_in**left >= count)
-        cut.append([min(fan_in, count - first) for first in range(0, count, fan_in)])
-        count = len(cut[-1])
-    return cut
+__all__ = ["PipelinedTree", "level_trees"]
 
 
 def level_trees(
-    m: Module, config: MacroConfig, level: int, fan_ins: list[int], numbers: Value, *, words: int, bits: int
+    m: Module, config: MacroConfig, level: int, fan_ins: Sequence[int], numbers: Value, *, words: int, bits: int
 ) -> list[AdderTree]:
     """Add the trees of one level to a module, with their inputs.
 
@@ -35,7 +25,7 @@ def level_trees(
     config : MacroConfig
     level : int
         For their names.
-    fan_ins : list of int
+    fan_ins : sequence of int
         How many numbers each of them adds, see `levels`.
     numbers : Value
         All of them, as in `AdderTree`.
@@ -101,7 +91,7 @@ class PipelinedTree(wiring.Component):
         m = Module()
         numbers: Value = self.i
         bits = self.bits
-        for level, fan_ins in enumerate(levels(self.config)):
+        for level, fan_ins in enumerate(levels(self.config.group_rows, bits, self.latency)):
             trees = level_trees(m, self.config, level, fan_ins, numbers, words=self.words, bits=bits)
             bits = trees[0].out_bits
             if level == self.latency:

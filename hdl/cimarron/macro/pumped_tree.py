@@ -1,11 +1,12 @@
 """Adder trees that add two sets of numbers per cycle."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
-from .pipelined_tree import level_trees, levels
+from .levels import levels
+from .pipelined_tree import level_trees
 
 __all__ = ["PumpedTree"]
 
@@ -13,9 +14,12 @@ __all__ = ["PumpedTree"]
 class PumpedTree(wiring.Component):
     """A `PipelinedTree` of half the size, used in both halves of a cycle.
 
-    Every level adds the numbers of the first half, keeps their sums in a register of ``fast`` at the middle of the
-    cycle, and adds those of the second half; at its end both enter the registers of ``sync`` between the levels. So all
-    cycles are those of a `PipelinedTree` for both, while every level has half a cycle.
+    Its registers belong to ``fast``, two for each one of `PipelinedTree`: at the end of a cycle, the later of a pair
+    holds what came from the first half and the earlier what came from the second. So all cycles are those of a
+    `PipelinedTree` for both halves, while a level has half a cycle and there are twice as many levels.
+
+    A pair moves on at the middle and at the end of a cycle, and so does what follows it. When only one of them moves,
+    what the later register takes is not looked at.
 
     Parameters
     ----------
@@ -27,10 +31,8 @@ class PumpedTree(wiring.Component):
 
     Members
     -------
-    second : In(1)
-        See `HalfCycle`.
-    enable : In
-        Bit s: register s takes new sums at the end of this cycle.
+    enable : In(pipeline + 1)
+        Bit s: pair s takes new sums in this cycle; the last bit: ``o`` is taken at its end.
     i : In(group_rows * bits * words)
         As in `AdderTree`; it changes at the middle of the cycle.
     o : Out(out_bits * 2 * words)
@@ -43,8 +45,7 @@ class PumpedTree(wiring.Component):
         self.bits = bits
         super().__init__(
             {
-                "second": In(1),
-                "enable": In(max(1, config.pipeline)),
+                "enable": In(config.pipeline + 1),
                 "i": In(config.group_rows * bits * words),
                 "o": Out((config.group_rows * (2**bits - 1)).bit_length() * 2 * words),
             }
@@ -58,23 +59,21 @@ class PumpedTree(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         numbers: Value = self.i
-        bits = self.bits
-        for level, fan_ins in enumerate(levels(self.config)):
+        bits, registers = self.bits, 2 * self.latency
+        for level, fan_ins in enumerate(levels(self.config.group_rows, self.bits, registers)):
             trees = level_trees(m, self.config, level, fan_ins, numbers, words=self.words, bits=bits)
             bits = trees[0].out_bits
-            width = len(trees) * bits * self.words
-            now, early = Signal(width, name=f"now_{level}"), Signal(width, name=f"early_{level}", reset_less=True)
-            for index, tree in enumerate(trees):
-                m.d.comb += now.word_select(index, bits * self.words).eq(tree.o)
-            with m.If(~self.second):
-                m.d.fast += early.eq(now)
-            if level == self.latency:
-                halves = [half.word_select(bit, self.words) for bit in range(bits) for half in (early, now)]
-                m.d.comb += self.o.eq(Cat(halves))
+            sums = Signal(len(trees) * bits * self.words, name=f"sums_{level}", reset_less=True)
+            if level == registers:
+                # Those of the first half wait for the second.
+                now = trees[0].o
+                m.d.fast += sums.eq(now)
+                pairs = [half.word_select(bit, self.words) for bit in range(bits) for half in (sums, now)]
+                m.d.comb += self.o.eq(Cat(pairs))
             else:
-                sums = [Signal(width, name=f"sums_{level}_{half}") for half in range(2)]
-                with m.If(self.enable[level]):
-                    m.d.sync += [sums[0].eq(early), sums[1].eq(now)]
-                numbers = Signal(width, name=f"numbers_{level + 1}")
-                m.d.comb += numbers.eq(Mux(self.second, sums[1], sums[0]))
+                pair, later = divmod(level, 2)
+                with m.If(self.enable[pair : pair + 1 + later].any()):
+                    for index, tree in enumerate(trees):
+                        m.d.fast += sums.word_select(index, bits * self.words).eq(tree.o)
+            numbers = sums
         return m
