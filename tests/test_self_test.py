@@ -58,7 +58,11 @@ def test_a_good_macro_passes_in_the_declared_cycles(config):
 
 
 #: Small enough for all faults.
-SIZES = {"small": SMALL}
+SIZES = {
+    "small": SMALL,
+    "binary": MacroConfig(rows=8, words=3, cell_bits=1, max_weight_bits=1, weight_sets=1, max_act_bits=2),
+    "row-groups": MacroConfig(rows=8, words=2, cell_bits=1, max_weight_bits=2, row_groups=2, max_act_bits=2),
+}
 
 
 @pytest.mark.cosim
