@@ -1,7 +1,7 @@
 # Every target is one command that works without make, too. Only Python 3.11, make, perl and g++ must be there.
 
 PYTHON ?= python3
-PACKAGES = amaranth cimarron_sim cocotb cocotbext.axi fusesoc matplotlib onnxruntime peakrdl_html pyright pytest ruff serial sklearn wavedrom ziglang
+PACKAGES = amaranth cimarron_sim cocotb cocotbext.axi fusesoc matplotlib onnxruntime peakrdl_html pyright pytest ruff serial sklearn wavedrom xdist ziglang
 PRESENT := $(shell $(PYTHON) -c "import importlib.util as u; print(all(map(u.find_spec, '$(PACKAGES)'.split())))" 2>&1)
 
 # The active environment if it has every package, else one of our own.
@@ -32,8 +32,8 @@ help: ## list the targets
 sim: $(READY) ## run the digits on the simulated chip, or one bench: TB=macro SIM=icarus SEED=1 CASE=name WAVES=1
 	$(PY) $(if $(TB),-m pytest -s -m cosim -k $(or $(SIM),verilator) tests/test_$(TB).py,examples/digits/run.py)
 
-test: $(READY) ## run every test; ARGS="-k macro" chooses
-	$(PY) -m pytest --junit-xml=build/test/results.xml $(ARGS)
+test: $(READY) ## run every test, on JOBS=n processes; ARGS="-k macro" chooses
+	$(PY) -m pytest -n $(or $(JOBS),auto) --dist worksteal --junit-xml=build/test/results.xml $(ARGS)
 
 verilog: $(READY) ## write the Verilog of every top into build/verilog
 	$(PY) -m cimarron_sim verilog --top macro --top engine --top engine_axi --top soc --config $(or $(CONFIG),default) -o build/verilog

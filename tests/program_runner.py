@@ -8,8 +8,9 @@ from pathlib import Path
 from amaranth.lib import wiring
 from cimarron.isa import Event
 from cimarron.soc.cpu import cpu_source
+from cimarron_sim.runner.lock import locked
 from cimarron_sim.runner.tools import quiet_run
-from cimarron_sim.runner.verilator import WAIVERS, verilator_binary, verilator_environment
+from cimarron_sim.runner.verilator import WAIVERS, build_jobs, verilator_binary, verilator_environment
 from cimarron_sim.runner.verilog import write_verilog
 
 __all__ = ["BUILD", "ProgramError", "ProgramResult", "ProgramRunner"]
@@ -61,20 +62,27 @@ class ProgramRunner:
     """
 
     def __init__(self, component: wiring.Component, name: str, directory: Path, *, core: Path | None = None) -> None:
-        netlist = write_verilog(component, directory, name)
-        inputs = [netlist, core or cpu_source(), _MAIN, Path(__file__)]
+        # Another process may want the same, or a component of the same name that differs.
+        with locked(directory / name):
+            self.binary = self._build(component, name, directory / name, core or cpu_source(), directory / "runtime")
+
+    @staticmethod
+    def _build(component: wiring.Component, name: str, directory: Path, core: Path, objects: Path) -> Path:
+        inputs = [write_verilog(component, directory, name), core, _MAIN, Path(__file__)]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
-        build = directory / f"{name}-{digest[:12]}"
-        self.binary = build / "Vsystem"
-        if self.binary.is_file():
-            return
+        build = directory / digest[:12]
+        binary, built = build / "Vsystem", build / "built"
+        if built.is_file():
+            return binary
         build.mkdir(parents=True, exist_ok=True)
         public = build / "public.vlt"
         public.write_text('`verilator_config\npublic_flat_rw -module "*.ram" -var "memory"\n')
-        command = [str(verilator_binary()), "--cc", "--exe", "--build", "-Wall", "--timescale", "1ns/1ps"]
-        command += ["--top-module", name, "--prefix", "Vsystem", "--Mdir", str(build)]
+        command = [str(verilator_binary()), "--cc", "--exe", "--build", "-j", str(build_jobs()), "-Wall"]
+        command += ["--timescale", "1ns/1ps", "--top-module", name, "--prefix", "Vsystem", "--Mdir", str(build)]
         command += [str(path) for path in (WAIVERS, public, *inputs[:3])]
-        quiet_run(command, purpose=f"building the simulator of {name}", env=verilator_environment())
+        quiet_run(command, purpose=f"building the simulator of {name}", env=verilator_environment(objects=objects))
+        built.touch()
+        return binary
 
     def run(self, image: bytes, scratch: Path, *, max_cycles: int = 200_000, last: Event = Event.TEST) -> ProgramResult:
         """Run a program from reset until it announces ``last``.

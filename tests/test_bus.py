@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Arbiter and decoder: what they refuse to be built from, and how they work together."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,13 @@ from cimarron.bus.decoder import Decoder, Target
 from cimarron.bus.wishbone import Signature
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from program_runner import BUILD
 
 
 @pytest.mark.cosim
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_bus_under_traffic(simulator: str) -> None:
-    netlist = write_verilog(BusFabric(), BUILD, "bus_fabric")
+def test_bus_under_traffic(simulator: str, tmp_path: Path) -> None:
+    netlist = write_verilog(BusFabric(), tmp_path, "bus_fabric")
     assert len(run_bench(netlist, "bus_fabric", "tb_bus", simulator=simulator).passed) == 7
 
 

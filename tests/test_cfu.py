@@ -209,7 +209,7 @@ _start:
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_adapter_on_its_pins(simulator: str) -> None:
-    netlist = write_verilog(CfuAdapter(), BUILD, "cfu_adapter")
+def test_adapter_on_its_pins(simulator: str, tmp_path: Path) -> None:
+    netlist = write_verilog(CfuAdapter(), tmp_path, "cfu_adapter")
     result = run_bench(netlist, "cfu_adapter", "tb_cfu", simulator=simulator)
     assert len(result.passed) == 18

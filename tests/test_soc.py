@@ -14,7 +14,6 @@ from cimarron_sim import firmware
 from cimarron_sim.firmware.build import compile_program
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from program_runner import BUILD
 
 PROGRAM = Path(__file__).parent / "riscv" / "system.c"
 
@@ -22,10 +21,10 @@ PROGRAM = Path(__file__).parent / "riscv" / "system.c"
 @pytest.mark.cosim
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_firmware_uses_every_part(simulator: str) -> None:
+def test_firmware_uses_every_part(simulator: str, tmp_path: Path) -> None:
     image = compile_program([PROGRAM], include=[Path(firmware.__file__).parent])
     config = replace(PRESETS["tiny"], ram_bytes=65536)
-    netlist = write_verilog(Soc(config, ram_init=image), BUILD / "soc", "soc")
+    netlist = write_verilog(Soc(config, ram_init=image), tmp_path, "soc")
     run_bench([netlist, cpu_source()], "soc", "tb_soc", simulator=simulator)
 
 

@@ -1,13 +1,11 @@
 """Runs cocotb benches, and never reports a run as good that proved nothing."""
 
-import fcntl
 import hashlib
 import os
 import random
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,8 +14,9 @@ from typing import Any
 from unittest import mock
 from xml.etree import ElementTree
 
+from .lock import locked
 from .tools import ToolError, require
-from .verilator import WAIVERS, verilator_environment
+from .verilator import WAIVERS, build_jobs, verilator_environment
 from .verilog import write_text
 
 __all__ = ["BenchError", "BenchResult", "SIMULATORS", "run_bench"]
@@ -62,15 +61,6 @@ def _repeat_command(bench: str, simulator: str, seed: int, testcase: str | None)
         return f"SEED={seed} {shlex.quote(sys.executable)} -m pytest {shlex.quote(node)}"
     case = f" CASE={testcase}" if testcase else ""
     return f"make sim TB={bench.removeprefix('tb_')} SIM={simulator} SEED={seed}{case}"
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep two processes from building in one directory at the same time."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _fingerprint(sources: Sequence[Path], *settings: object) -> str:
@@ -160,6 +150,7 @@ def run_bench(
     ToolError
         If the simulator or a program it needs is missing, or the seed is no number.
     """
+    from cocotb_tools import runner as cocotb_runner
     from cocotb_tools.runner import VerilatorControlFile, get_runner
 
     if simulator not in SIMULATORS:
@@ -170,7 +161,7 @@ def run_bench(
         require("iverilog")
         environment = dict(os.environ)
     else:
-        environment = verilator_environment()
+        environment = verilator_environment(objects=Path(build_dir).resolve() / "runtime")
     if chosen := os.environ.get("SEED"):
         if not chosen.isdecimal():
             raise ToolError(f"SEED must be a whole number, not {chosen!r}: set it to the seed that was printed")
@@ -197,7 +188,11 @@ def run_bench(
     runner = get_runner(simulator)
     runner.log.setLevel("ERROR")
     built = directory / "built"
-    with _locked(directory), mock.patch.dict(os.environ, environment, clear=True):
+    with (
+        locked(directory),
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.object(cocotb_runner, "MAX_PARALLEL_BUILD_JOBS", build_jobs()),
+    ):
         if not built.is_file():
             arguments, controls = _build_arguments(simulator, toplevel, directory, coverage)
             try:

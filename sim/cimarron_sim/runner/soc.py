@@ -14,8 +14,9 @@ from cimarron.config import SocConfig
 from cimarron.isa import c_header
 from cimarron.soc.sources import core_source
 
+from .lock import locked
 from .tools import quiet_run
-from .verilator import WAIVERS, verilator_binary, verilator_environment
+from .verilator import WAIVERS, build_jobs, verilator_binary, verilator_environment
 from .verilog import write_verilog
 
 __all__ = ["build_simulator", "soc_verilog"]
@@ -26,7 +27,7 @@ _HEADERS = (_HERE / "serial.h",)
 _MEMORIES = _HERE / "memories.vlt"
 
 # --public-ignore: the core marks signals public, and what depends on those is computed three times per cycle.
-_FLAGS = ("-Wall", "--cc", "--exe", "--build", "-j", "2", "--top-module", "harness", "--x-assign", "fast",
+_FLAGS = ("-Wall", "--cc", "--exe", "--build", "--top-module", "harness", "--x-assign", "fast",
           "--x-initial", "fast", "--noassert", "--public-ignore", "--timescale", "1ns/1ps",
           "--output-split", "20000")  # fmt: skip
 
@@ -71,11 +72,19 @@ def soc_verilog(config: SocConfig, build_dir: Path, top: Callable[[SocConfig], w
     Path
         The file; its top module is ``soc``.
     """
+    directory = _verilog_folder(config, build_dir, top)
+    with locked(directory):
+        return _write_soc(config, directory, top)
+
+
+def _verilog_folder(config: SocConfig, build_dir: Path, top: Callable[[SocConfig], wiring.Component]) -> Path:
     name = f"{top.__module__}.{top.__qualname__}"
-    key = _digest([repr(config).encode(), name.encode(), *_hardware_sources()])
-    directory = build_dir / f"verilog-{key}"
+    return build_dir / f"verilog-{_digest([repr(config).encode(), name.encode(), *_hardware_sources()])}"
+
+
+def _write_soc(config: SocConfig, directory: Path, top: Callable[[SocConfig], wiring.Component]) -> Path:
     path = directory / "soc.v"
-    # A top from elsewhere has sources of its own, which the key does not cover.
+    # A top from elsewhere has sources of its own, which the name of the folder does not cover.
     if top is _soc and path.is_file():
         return path
     return write_verilog(top(config), directory, "soc")
@@ -110,7 +119,13 @@ def build_simulator(
         If Verilator or a program it needs is missing or fails.
     """
     build_dir = Path(build_dir).resolve()
-    design = soc_verilog(config, build_dir, top)
+    folder = _verilog_folder(config, build_dir, top)
+    # Nobody changes the Verilog before it is built, and nobody else builds the same.
+    with locked(folder):
+        return _build(config, _write_soc(config, folder, top), build_dir, trace=trace)
+
+
+def _build(config: SocConfig, design: Path, build_dir: Path, *, trace: bool) -> Path:
     header = c_header()
     flags = [*_FLAGS, *(["--trace-vcd"] if trace else [])]
     if config.engine.macro.double_pumped:
@@ -129,13 +144,14 @@ def build_simulator(
     if program.is_file():
         return program
     verilator = verilator_binary()
-    build_dir.mkdir(parents=True, exist_ok=True)
     # Built aside and moved into place, so that a build that was stopped half-way is never used.
     with tempfile.TemporaryDirectory(dir=build_dir, prefix="building-") as scratch:
+        # The makefile looks for headers where it is.
         Path(scratch, "isa.h").write_text(header, encoding="utf-8")
-        command = [str(verilator), *flags, "-CFLAGS", f"-I{scratch}", "-Mdir", scratch, "-o", "simulator"]
+        command = [str(verilator), *flags, "-j", str(build_jobs()), "-Mdir", scratch, "-o", "simulator"]
         command += [str(path) for path in inputs]
-        quiet_run(command, purpose="building the simulator", env=verilator_environment(optimise=optimise))
+        environment = verilator_environment(optimise=optimise, objects=build_dir / "runtime")
+        quiet_run(command, purpose="building the simulator", env=environment)
         directory.mkdir(exist_ok=True)
         shutil.copy2(design, directory / design.name)
         os.replace(Path(scratch, "simulator"), program)

@@ -1,12 +1,12 @@
 """Tools from PyPI that run as WebAssembly."""
 
-import fcntl
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from .lock import locked
 from .tools import MissingToolError
 
 __all__ = ["prepare"]
@@ -41,10 +41,8 @@ def prepare(module: str, function: str, requirement: str, *, purpose: str) -> tu
         )
     command = [sys.executable, "-c", f"from {module} import {function} as run; run()"]
     cache = Path("build/yowasp").resolve()
-    cache.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"YOWASP_CACHE_DIR": str(cache)}
-    with open(cache / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(cache):
         ready = cache / f"{module}-{function}.ready"
         if not ready.is_file():
             # Some tools end with 1 after they told how they are used.
