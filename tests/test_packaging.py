@@ -100,6 +100,9 @@ def test_continuous_integration_is_lint_and_test():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert script.index("make lint") < script.index("make test")
     assert "iverilog" in script
+    (workflow,) = (ROOT / ".github" / "workflows").glob("*")
+    steps = re.findall(r"^ +- run: (.*)$", workflow.read_text(), re.MULTILINE)
+    assert [step for step in steps if "apt-get" not in step] == [".ci/run", "make sim"]
 
 
 def test_changelog_names_the_version():
