@@ -24,7 +24,7 @@ from benchlib.core import Column, Core, Ring
 from benchlib.naive_tree import NaiveTree
 from benchlib.slices import BoothSlice, DistributedSlice, Shared, Slice, WideSlice
 from benchlib.synthesis import FLOWS, NAMELESS, Area, area, fmax, require
-from cimarron.config import TARGETS, MacroConfig
+from cimarron.config import STORAGE_TARGETS, TARGETS, MacroConfig
 from cimarron.macro.adder_tree import AdderTree
 from cimarron.macro.back_ends import BACK_ENDS
 from cimarron.macro.macro import Macro
@@ -43,6 +43,9 @@ ARRAYS = [64, 128, 256]
 
 #: Rows, columns of bits, and target of the macros that are measured with gating and without.
 GATED = [*((32, target) for target in TARGETS), (64, "asic")]
+
+#: A macro whose row groups are memories of 16 words, which every kind of storage can hold.
+STORED = {"rows": 32, "words": 4, "row_groups": 8, "weight_sets": 2}
 
 #: (way, adder, target): distributed arithmetic wants memories in look-up tables, which iCE40 and gates do not have.
 ALTERNATIVES = [
@@ -116,6 +119,15 @@ def gated(rows: int, gating: bool, target: str) -> Row:
     size = found.gates if target == "asic" else found.luts
     row: Row = {"target": target, "cells": f"{rows}x{rows}", "gating": gating, "size": size, "carry": found.carry}
     return row | {"transistors": found.transistors, "ffs": found.ffs}
+
+
+def stored(storage: str, target: str) -> Row:
+    """A whole macro with one kind of storage."""
+    config = MacroConfig(**STORED, storage=storage, target=target)
+    found = area(written(Macro(config), f"storage_{storage}_{target}"), target)
+    size = found.gates if target == "asic" else found.luts
+    row: Row = {"target": target, "storage": storage, "size": size, "memory_luts": found.memory_luts}
+    return row | {name: getattr(found, name) for name in ("carry", "ffs", "latches", "block_rams", "transistors")}
 
 
 def array(size: int, adder: str, target: str) -> Row:
@@ -250,6 +262,11 @@ TABLES: dict[str, tuple[Callable[..., Row], list[tuple], Callable[[list[Row]], l
         gated,
         [(rows, gating, target) for rows, target in GATED for gating in (False, True)],
         against_open,
+    ),
+    "storage": (
+        stored,
+        [(storage, target) for target in TARGETS for storage, targets in STORAGE_TARGETS.items() if target in targets],
+        list,
     ),
     "macros": (macro, [(64, "auto", target) for target in TARGETS], against_peer),
 }

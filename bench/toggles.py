@@ -4,9 +4,13 @@ Run as ``python bench/toggles.py``; prints a table and writes ``build/bench/togg
 bits on random numbers to the macro's Verilog; nets are counted once per bit and change, without glitches. What is used
 of the macro differs: all of it; half of the column groups; half of the rows; an eighth of both, as the last tiles of a
 layer leave it. Where sets take turns, each operation meets other weights than the one before.
+
+``lines`` are the nets of divided word lines, which only a macro with gating has: in the Verilog one per cell, of which
+synthesis leaves one per row and column group. ``merged_ratio`` is that of all nets with so many of them.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,7 +52,9 @@ def changes(gating: bool, rows: int, groups: int, sets: int) -> dict[str, int]:
     toggles = simulate_toggles(config, writes, operations, BEFORE, folder)
     parts = {part: sum(counts) for part, counts in toggles.by_group().items()}
     cells = sum(count for (path, _), count in toggles.bits.items() if path.startswith("array.cells_"))
-    return {"cells": cells, **parts, "all": sum(toggles.bits.values())}
+    # They have no names: nothing else in the array is a net of an expression.
+    lines = sum(count for (path, _), count in toggles.bits.items() if re.fullmatch(r"array\.\$\d+", path))
+    return {"cells": cells, **parts, "lines": lines, "all": sum(toggles.bits.values())}
 
 
 def main() -> None:
@@ -59,9 +65,15 @@ def main() -> None:
     for used in CASES:
         without, gated = (changes(gating, *used) for gating in (False, True))
         row: Row = dict(zip(("rows", "groups", "sets"), used, strict=True))
+        lines = gated.pop("lines")
+        assert without.pop("lines") == 0, "only gating divides word lines"
         for part, count in without.items():
             row[part] = round(count / OPERATIONS)
             row[f"{part}_ratio"] = round(gated[part] / count, 3) if count else 1.0
+        row["lines"] = round(lines / OPERATIONS)
+        config = MacroConfig(**GEOMETRY)
+        merged = gated["all"] - lines + lines * config.groups / config.row_bits
+        row["merged_ratio"] = round(merged / without["all"], 3)
         rows.append(row)
         if len(rows) == 1:
             print("".join(f"{key:>19}" for key in row))

