@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchlib.synthesis import area, longest_path, require
+from benchlib.synthesis import gates_and_path, require
 from cimarron.config import MacroConfig
 from cimarron.macro.macro import Macro
 from cimarron_sim.runner.verilog import write_verilog
@@ -27,7 +27,7 @@ SCRATCH = OUTPUT / "area"
 FF_TRANSISTORS = 28
 
 PLANES = (1, 2, 4, 8)
-ROW_GROUPS = (1, 2, 4)
+ROW_GROUPS = (1, 4)
 PIPELINES = (0, 1)
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def written(config: MacroConfig) -> Path:
 
 def measure(config: MacroConfig, verilog: Path) -> Row:
     """Area, longest path, and what follows from them."""
-    found, gates = area(verilog, "asic"), longest_path(verilog)
+    found, gates = gates_and_path(verilog)
     transistors = found.transistors + FF_TRANSISTORS * found.ffs
     macs = config.set_bits * config.planes_per_cycle / config.row_groups
     return {
@@ -66,7 +66,7 @@ def draw(rows: list[Row], config: MacroConfig, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5))
-    for (groups, pipeline), marker in zip(product(ROW_GROUPS, PIPELINES), "osD^vP", strict=True):
+    for (groups, pipeline), marker in zip(product(ROW_GROUPS, PIPELINES), "osD^", strict=True):
         line = [row for row in rows if (row["row_groups"], row["pipeline"]) == (groups, pipeline)]
         x, y = ([row[key] for row in line] for key in ("macs_per_gate_delay", "transistors"))
         axes.plot(x, y, marker=marker, label=f"{groups} row groups, {pipeline} registers")

@@ -2,13 +2,23 @@
 `timescale 1ns / 1ns
 module mutation;
   parameter WRITE_BITS = 1, OPERATION_BITS = 1, RESULT_BITS = 1, SETS = 1, ITEM_BITS = 1;
+  parameter BEST_BITS = 1, BEST_LATENCY = 1, BESTS = 1;
   parameter ITEMS = 1, RESULTS = 1, PLANES = 1, DROPPED = 1;
   // Items from BURST on are BURST_LENGTH operations in a row, without stalls: they take BURST_CYCLES.
   parameter BURST = 0, BURST_LENGTH = 1, BURST_CYCLES = 1;
+  // Cycles in which an answer must come.
+  parameter PATIENCE = 8;
 
   // An item: payload, the set it addresses, whether the set exists, whether it is an operation.
   reg [ITEM_BITS + 8 + 1:0] items[0:ITEMS-1];
-  reg [RESULT_BITS-1:0] results[0:RESULTS-1];
+  // A result, and above it whether a best match follows.
+  reg [RESULT_BITS:0] results[0:RESULTS-1];
+`ifdef BEST
+  reg [BEST_BITS-1:0] bests[0:BESTS-1];
+  wire [BEST_BITS-1:0] best;
+  reg [BEST_LATENCY-1:0] due = 0;
+  integer found = 0;
+`endif
   reg [15:0] mutant;
   reg clk = 0, rst = 1;
   integer item = 0, result = 0, planes = 0, dropped = 0, cycle = 0, idle = 0, seed = 1, burst_start = 0, burst_end = 0;
@@ -35,6 +45,9 @@ module mutation;
       .i_stream__valid(i_valid), .i_stream__ready(i_ready), .i_stream__payload(current[10 +: OPERATION_BITS]),
       .write__valid(w_valid), .write__ready(w_ready), .write__payload(current[10 +: WRITE_BITS]),
       .o_stream__valid(o_valid), .o_stream__ready(take), .o_stream__payload(o_payload),
+`ifdef BEST
+      .best(best),
+`endif
       .plane(plane), .write_error(write_error), .computing(computing));
 
   task fault(input [8*40:1] reason);
@@ -50,6 +63,9 @@ module mutation;
     if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;
     $readmemh("items.hex", items);
     $readmemh("results.hex", results);
+`ifdef BEST
+    $readmemh("bests.hex", bests);
+`endif
     repeat (2) @(posedge clk);
     #1 rst = 0;
   end
@@ -64,9 +80,15 @@ module mutation;
     if (waiting && (!o_valid || o_payload !== waited_for)) fault("result did not wait");
     waiting = o_valid && !take;
     waited_for = o_payload;
+`ifdef BEST
+    // 0 but in the declared cycle after a result with one.
+    if (best !== (due[BEST_LATENCY-1] ? bests[found] : 0)) fault("wrong best match");
+    if (due[BEST_LATENCY-1]) found = found + 1;
+    due = due << 1 | (o_valid && take && result < RESULTS && results[result][RESULT_BITS]);
+`endif
     if (o_valid && take) begin
       if (result == RESULTS) fault("result too many");
-      else if (o_payload !== results[result]) fault("wrong result");
+      else if (o_payload !== results[result][RESULT_BITS-1:0]) fault("wrong result");
       result = result + 1;
       idle = 0;
       if (burst_start != 0) begin
@@ -75,7 +97,7 @@ module mutation;
       end
     end
     held = take || taken == result ? 0 : held + 1;
-    if (held > 8 && !o_valid) fault("result waits to be taken");
+    if (held > PATIENCE && !o_valid) fault("result waits to be taken");
     if (i_valid && i_ready) taken = taken + 1;
     moved = i_valid && i_ready || w_valid && w_ready;
     next = item + moved;

