@@ -7,7 +7,8 @@ from bus_fabric import DEVICE_BASE, RAM_BYTES, TIMEOUT_CYCLES
 from cimarron.isa import RAM_BASE, UNCACHED
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
-from tblib.wishbone import Initiator, SlowTarget
+from tblib.foreign_wishbone import ForeignInitiator, Op
+from tblib.wishbone import END_OF_BURST, INCREMENTING, Initiator, SlowTarget
 
 RAM_WORD, DEVICE_WORD = RAM_BASE // 4, DEVICE_BASE // 4
 RAM_WORDS = RAM_BYTES // 4
@@ -186,3 +187,30 @@ async def everybody_gets_a_third(dut) -> None:
         task.cancel()
     assert min(done) > 30
     assert max(done) - min(done) <= 1
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def initiators_that_are_not_ours(dut) -> None:
+    """Three of cocotbext-wishbone at a time, each in a block of its own: words, bursts and the device."""
+    monitor = await start(dut, max_wait=3)
+
+    async def traffic(index: int) -> None:
+        rng = random.Random(f"{cocotb.RANDOM_SEED} {index}")
+        bus = ForeignInitiator(dut, f"initiators__{index}", optional=frozenset({"cti", "bte"}))
+        words = [rng.getrandbits(32) for _ in range(16)]
+        for base in (RAM_WORD + 16 * index, DEVICE_WORD + 16 * index):
+            await bus.cycle([Op(adr=base + at, dat=word, idle=rng.randrange(2)) for at, word in enumerate(words)])
+            for _ in range(12):
+                beats = rng.randrange(1, 9)
+                first = rng.randrange(17 - beats)
+                # The device knows no bursts, and takes each beat for a word.
+                kinds = [INCREMENTING] * (beats - 1) + [END_OF_BURST]
+                reads = [Op(adr=base + first + beat, cti=kind) for beat, kind in enumerate(kinds)]
+                answers = await bus.cycle(reads)
+                assert not any(answer.failed for answer in answers)
+                assert [answer.data for answer in answers] == words[first : first + beats]
+
+    tasks = [cocotb.start_soon(traffic(index)) for index in range(3)]
+    for task in tasks:
+        await task
+    assert monitor.seen == []

@@ -18,7 +18,7 @@ from cimarron_sim.runner.verilog import write_verilog
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_bus_under_traffic(simulator: str, tmp_path: Path) -> None:
     netlist = write_verilog(BusFabric(), tmp_path, "bus_fabric")
-    assert len(run_bench(netlist, "bus_fabric", "tb_bus", simulator=simulator).passed) == 7
+    assert len(run_bench(netlist, "bus_fabric", "tb_bus", simulator=simulator).passed) == 8
 
 
 def test_windows_must_not_overlap() -> None:

@@ -1,14 +1,15 @@
 """AXI around a design: memory with an end, rules of the channels, and the engine's registers over AXI4-Lite."""
 
 import logging
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from cimarron.isa import ACT_WINDOW, Register
+from cimarron.isa import ACT_WINDOW
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiResp, AxiSlave
+
+from .register_port import RegisterPort
 
 __all__ = ["AxiMemory", "AxiRules", "EngineAxiPort", "pauses", "quiet"]
 
@@ -151,7 +152,7 @@ class AxiRules:
                     beat, finished = 0, finished + 1
 
 
-class EngineAxiPort:
+class EngineAxiPort(RegisterPort):
     """Registers and activation buffer of the AXI engine, for the benches of the engine.
 
     Parameters
@@ -161,8 +162,6 @@ class EngineAxiPort:
     late : float
         Probability per cycle and channel of not offering, and of not taking a response.
     """
-
-    patience = 2000
 
     def __init__(self, dut, rng: Random, *, late: float = 0.0):
         self.dut = dut
@@ -182,38 +181,6 @@ class EngineAxiPort:
         answer = await self.master.write(address, value.to_bytes(4, "little"))
         assert answer.resp == AxiResp.OKAY
         return value
-
-    async def read(self, register: Register) -> int:
-        return await self.access(register)
-
-    async def write(self, register: Register, value: int) -> None:
-        await self.access(register, value)
-
-    async def _until(self, condition: Callable[[int], bool]) -> int:
-        """The first status that is as wished."""
-        for attempt in count():
-            status = await self.read(Register.STATUS)
-            if condition(status):
-                return status
-            assert attempt < self.patience, f"the engine stays at status {status:#x}"
-        raise AssertionError
-
-    async def push(self, words: list[int]) -> None:
-        """A job descriptor, word by word, when there is room for all of it."""
-        await self._until(lambda status: status >> 16 >= len(words))
-        for word in words:
-            await self.write(Register.JOB, word)
-
-    async def fetch(self, address: int, jobs: int) -> None:
-        """Descriptors from memory, when those before have been fetched."""
-        await self._until(lambda status: not status & 4)
-        await self.write(Register.FETCH_ADDRESS, address)
-        await self.write(Register.FETCH_JOBS, jobs)
-
-    async def wait_idle(self) -> int:
-        """Wait until no job is left; returns the error code."""
-        await self._until(lambda status: not status & 1 or bool(status & 2))
-        return await self.read(Register.ERROR)
 
     async def write_act(self, address: int, data: bytes) -> None:
         """Bytes into the activation buffer; address and length are multiples of 4."""
