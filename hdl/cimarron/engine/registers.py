@@ -21,8 +21,9 @@ class Registers(wiring.Component):
     to the fetcher (``fetch``), which has to be done with them before others come in either way. Each failure that the
     engine's parts report, or that an access here causes, sets the sticky error if none is set: from then on ``abort``
     holds the engine in reset, pushes and fetches are refused and what is written instead ignored, until CONTROL
-    clears it. With a self-test in the macro, ``test_start`` pulses when software asks for a test of an engine that has
-    nothing to do; without, its registers do not exist.
+    clears it, in the cycle after the access; the next access waits for that. With a self-test in the macro,
+    ``test_start`` pulses when software asks for a test of an engine that has nothing to do; without, its registers do
+    not exist.
     """
 
     def __init__(self, config: EngineConfig):
@@ -90,12 +91,13 @@ class Registers(wiring.Component):
         pushing = Signal()
 
         m.d.comb += [
-            request.ready.eq(~pending & ~pushing),
+            request.ready.eq(~pending & ~pushing & ~self.clear),
             command.response.valid.eq(pending),
         ]
         with m.If(command.response.ready):
             m.d.sync += pending.eq(0)
-        m.d.sync += bus.ack.eq(0)
+        # What software sees of the bus does not reach the reset of the whole engine in the same cycle.
+        m.d.sync += [bus.ack.eq(0), self.clear.eq(0)]
 
         answer = Signal(32)
         free = Signal.like(self.free)
@@ -129,7 +131,7 @@ class Registers(wiring.Component):
                     own.code.eq(EngineError.BAD_INSTRUCTION),
                     own.info.eq(request.payload.function),
                 ]
-        with m.Elif(bus.cyc & bus.stb & ~bus.ack):
+        with m.Elif(bus.cyc & bus.stb & ~bus.ack & ~self.clear):
             m.d.comb += [access.eq(1), write.eq(bus.we), offset.eq(bus.adr << 2), value.eq(bus.dat_w)]
             m.d.sync += [bus.ack.eq(1), bus.dat_r.eq(read_value)]
 
@@ -162,7 +164,7 @@ class Registers(wiring.Component):
         with m.If(access & write):
             with m.Switch(offset):
                 with m.Case(Register.CONTROL):
-                    m.d.comb += self.clear.eq(value[0])
+                    m.d.sync += self.clear.eq(value[0])
                 with m.Case(Register.IRQ_ENABLE):
                     m.d.sync += irq_enable.eq(value)
                 with m.Case(Register.IRQ_PENDING):
