@@ -1,0 +1,85 @@
+"""What whole systems give on an FPGA: GOPS at the clock they are routed for, and per thousand look-up tables.
+
+The boards' presets with firmware, memory and RISC-V core, as ``cimarron bitstream`` builds them; builds that are in
+``build/bitstream`` already are taken, others take minutes to an hour. A GOPS is 10**9 multiplications and additions of
+8-bit numbers per second with every cell in use, the peak: `networks.py` measures how much of it networks use. Run as
+``python bench/fabric.py [BOARD ...]``; prints a table and writes ``build/bench/fabric.json``.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from cimarron.board.board import BOARDS
+from cimarron_sim.fpga.bitstream import build_bitstream
+from rich.console import Console
+from rich.table import Table
+
+OUTPUT = Path("build/bench")
+
+#: Million one-bit multiply-accumulates per second and look-up table of the densest open design that was measured with
+#: the same tools (ECP5-85F-6, DSP blocks off): the systolic array of CFU-Playground's hps_accel. The array alone, where
+#: the figures here are those of whole systems.
+PUBLISHED_DENSITY = 19.1
+
+
+def built(name: str, console: Console) -> dict[str, Any]:
+    """The record of a board's build, made now if there is none of its preset."""
+    board = BOARDS[name]
+    folder = Path("build/bitstream") / name
+    record = folder / "summary.json"
+    if record.is_file():
+        found = json.loads(record.read_text())
+        if found["config_hash"] == f"{board.config.engine.hash:08x}":
+            return found
+    return build_bitstream(board, board.config, folder, console=console).record()
+
+
+def measure(name: str, console: Console) -> dict[str, Any]:
+    """One board: size, speed, and what follows from them."""
+    build = built(name, console)
+    config = BOARDS[name].config
+    macro = config.engine.macro
+    wanted = config.clock_hz / 1e6
+    reached = min(clock["achieved_mhz"] / clock["wanted_mhz"] for clock in build["clocks"]) * wanted
+    mhz = wanted if build["timing_met"] else reached
+    luts = build["resources"]["luts"]["placed"]
+    ones = macro.set_bits // macro.row_groups * macro.planes_per_cycle
+    gops = 2 * ones / 64 * mhz / 1e3
+    return {
+        "board": name,
+        "part": build["part"],
+        "luts": luts,
+        "timing_met": build["timing_met"],
+        "clock_mhz": round(mhz, 2),
+        "reaches_mhz": round(reached, 2),
+        "macs_per_cycle": ones / 64,
+        "gops": round(gops, 2),
+        "gops_per_kluts": round(gops / luts * 1e3, 3),
+        "density": round(ones * mhz / luts, 2),
+        "density_ratio": round(ones * mhz / luts / PUBLISHED_DENSITY, 3),
+    }
+
+
+def main() -> None:
+    """Measure the boards that are asked for, or all whose engine is hardware."""
+    names = sys.argv[1:] or [name for name, board in BOARDS.items() if board.config.engine_in == "gates"]
+    if unknown := [name for name in names if name not in BOARDS]:
+        sys.exit(f"no board {', '.join(unknown)}: choose from {', '.join(BOARDS)}")
+    console = Console()
+    rows = [measure(name, console) for name in names]
+    table = Table(
+        "board", "LUTs", "clock", "MAC/cycle", "GOPS", "GOPS/kLUT", "M 1b-MAC/s/LUT", "ratio",
+    )  # fmt: skip
+    for row in rows:
+        clock = f"{row['clock_mhz']:g} MHz" if row["timing_met"] else f"{row['clock_mhz']:g} MHz, too slow"
+        figures = [row["macs_per_cycle"], row["gops"], row["gops_per_kluts"], row["density"], row["density_ratio"]]
+        table.add_row(row["board"], f"{row['luts']:,}", clock, *(f"{figure:g}" for figure in figures))
+    console.print(table)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "fabric.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
