@@ -156,11 +156,14 @@ class Script:
             self.write(set=weight_set, row=row, width=width, signed=int(signed), data=packed)
 
     def operate(self, weight_set: int, bits: int, signed: bool, code: int = Operation.MAC) -> None:
-        """Offer an operation, possible or not."""
+        """Offer an operation on random numbers, possible or not."""
         x = self.rng.integers(0, 1 << self.config.max_act_bits, self.config.vector_words)
         if self.rng.integers(4) == 0:
             x[:] = self.rng.choice([1 << max(bits - 1, 0), (1 << self.config.max_act_bits) - 1])
         idle = int(self.rng.integers(1 << self.config.groups)) if self.rng.integers(3) == 0 else 0
+        self._operation(x, weight_set, bits, signed, code, idle)
+
+    def _operation(self, x: np.ndarray, weight_set: int, bits: int, signed: bool, code: int, idle: int) -> None:
         fields = {"x": x.tolist(), "bits": bits, "signed": int(signed), "set": weight_set, "idle": idle}
         if self.config.beyond_mac:
             fields["operation"] = int(code)
@@ -176,6 +179,18 @@ class Script:
             self.bests.append(BestLayout(self.config).const(best).as_bits())
         if not result.error:
             self.planes += bits * (self.config.rows if code == Operation.TRANSPOSED else 1)
+
+    def search_far(self) -> None:
+        """Searches whose nearest word is at any distance: all words are equal, and random ones are rarely far."""
+        config, bits = self.config, self.config.max_act_bits
+        for width, weight_bits in enumerate(config.weight_widths):
+            for row in range(config.rows):
+                self.write(set=0, row=row, width=width, signed=0, data=(1 << config.row_bits) - 1)
+            for far in range(config.rows + 1):
+                x = np.zeros(config.vector_words, np.int64)
+                x[far:] = (1 << bits) - 1
+                self._operation(x, 0, bits, False, Operation.XOR, 0)
+                self._operation(x, 0, min(bits, weight_bits), False, Operation.XOR, 0)
 
     def any_code(self) -> int:
         """An operation that the macro has."""
@@ -221,6 +236,8 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
     latency = Macro(config).latency
     burst_cycles = latency + script.planes - planes - 1
     longest = config.max_act_bits * (config.rows if config.transposed else 1)
+    if config.best_match:
+        script.search_far()
     script.random_traffic(300)
     for name, words in (("items", script.items), ("results", script.results), ("bests", script.bests)):
         (WORK / f"{name}.hex").write_text("".join(f"{word:x}\n" for word in words), encoding="utf-8")

@@ -12,15 +12,17 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.cosim
 @pytest.mark.slow
-def test_the_bench_catches_mutants_and_explains_the_others(tmp_path):
+@pytest.mark.parametrize(("macro", "count"), [("mac", 12), ("operations", 14)])
+def test_the_bench_catches_mutants_and_explains_the_others(macro, count, tmp_path):
     report = tmp_path / "mutation.json"
-    command = [sys.executable, "bench/mutation.py", "--mutants", "12", "--seed", "3", "--output", str(report)]
+    command = [sys.executable, "bench/mutation.py", "--macro", macro, "--mutants", str(count), "--seed", "3"]
+    command += ["--output", str(report)]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(report.read_text())
     mutants = counts["mutants"]
-    assert len(mutants) == 12
+    assert len(mutants) == count
     for mutant in mutants:
         assert mutant["detail"].startswith("FAULT" if mutant["outcome"] == "caught" else "PASS")
-    assert counts["caught"] >= 0.95 * (12 - counts["equivalent"])
+    assert counts["caught"] >= 0.95 * (count - counts["equivalent"])
     assert "mutants that may change behaviour" in done.stdout
