@@ -1,10 +1,8 @@
 """The engine among enemies, in RTL."""
 
 import pytest
-from cimarron.config import PRESETS
-from cimarron.engine.engine import Engine
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
-from cimarron_sim.runner.verilog import write_verilog
+from engine_verilog import engine_verilog
 
 pytestmark = pytest.mark.cosim
 
@@ -12,6 +10,7 @@ pytestmark = pytest.mark.cosim
 @pytest.mark.parametrize(
     ("preset", "simulator"), [*(("tiny", simulator) for simulator in SIMULATORS), ("default", "verilator")]
 )
-def test_bench_passes(preset, simulator, tmp_path):
-    verilog = write_verilog(Engine(PRESETS[preset].engine), tmp_path, "engine")
-    run_bench(verilog, "engine", "tb_engine_hostile", simulator=simulator, env={"CIMARRON_CONFIG": preset})
+def test_bench_passes(preset, simulator):
+    run_bench(
+        engine_verilog(preset), "engine", "tb_engine_hostile", simulator=simulator, env={"CIMARRON_CONFIG": preset}
+    )
