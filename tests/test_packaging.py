@@ -79,6 +79,16 @@ def test_make_needs_no_environment_but_the_active_one(target):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_tests_run_on_every_core_unless_told_otherwise():
+    arguments = ["make", "-n", "--no-print-directory", "test", f"PYTHON={sys.executable}"]
+    # The make that runs this test may have been told otherwise itself.
+    assert " -n auto " in run(*arguments, "JOBS=", "ARGS=", cwd=ROOT)
+    plan = run(*arguments, "JOBS=3", "ARGS=-k macro", cwd=ROOT)
+    assert " -n 3 " in plan
+    assert plan.endswith("results.xml -k macro\n")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_builds_an_environment_where_there_is_none(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
