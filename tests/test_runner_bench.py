@@ -49,6 +49,9 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     for variable in ("SEED", "CASE", "WAVES"):
         monkeypatch.delenv(variable, raising=False)
+    # Each test builds in a folder of its own, from the library that other benches have compiled.
+    launcher = verilator.verilator_environment(objects=Path("build/tb/runtime"))["OBJCACHE"]
+    monkeypatch.setenv("OBJCACHE", launcher)
 
     def run(**options):
         module = options.pop("module", "tb_example")
