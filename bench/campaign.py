@@ -142,7 +142,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of configurations and traffic (default: %(default)s)")
     parser.add_argument("--only", type=int, help="just the one with this number")
     parser.add_argument("--simulators", nargs="+", choices=SIMULATORS, default=SIMULATORS, help="both by default")
-    parser.add_argument("--cells", type=int, default=768, help="largest macro (default: %(default)s)")
+    # 8 planes a cycle, registers in the trees, two row groups, two sets and weights of 8 bits take 1024.
+    parser.add_argument("--cells", type=int, default=1024, help="largest macro (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=12, help="weight matrices per test (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="simulators at a time (default: %(default)s)")
     parser.add_argument("--no-code", dest="code", action="store_false", help="do not count in the Verilog")

@@ -182,6 +182,20 @@ async def random_dot_products(dut, stall):
     assert bench.counts["errors"] == 0
 
 
+def broken_writes() -> list[int]:
+    """Payloads of every set, row, width and beat that a field can name and the macro does not have."""
+    layout = WriteLayout(CONFIG)
+    limits = {"set": CONFIG.weight_sets, "row": CONFIG.rows, "width": len(CONFIG.weight_widths)}
+    beat = {"beat": 0} if CONFIG.write_beats > 1 else {}
+    limits |= {"beat": CONFIG.write_beats} if beat else {}
+    good = {"set": 0, "row": 0, "width": 0, "signed": 0, "data": 1} | beat
+    return [
+        layout.const(good | {field: value}).as_bits()
+        for field, first in limits.items()
+        for value in range(first, 1 << layout[field].width)
+    ]
+
+
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def requests_that_do_not_exist(dut, stall):
@@ -189,28 +203,55 @@ async def requests_that_do_not_exist(dut, stall):
     await bench.start()
     bench.fill(0, CONFIG.weight_widths[-1], True)
     await bench.until(0, FILL)
-    layouts = WriteLayout(CONFIG), OperationLayout(CONFIG)
-    limits = {"set": CONFIG.weight_sets, "row": CONFIG.rows, "width": len(CONFIG.weight_widths)}
-    beat = {"beat": 0} if CONFIG.write_beats > 1 else {}
-    limits |= {"beat": CONFIG.write_beats} if beat else {}
-    broken = 0
-    for field, first in limits.items():
-        bits = layouts[0][field].shape.width if hasattr(layouts[0][field].shape, "width") else layouts[0][field].shape
-        for value in range(first, 1 << bits):
-            fields = {"set": 0, "row": 0, "width": 0, "signed": 0, "data": 1} | beat | {field: value}
-            bench.writes.queue.append(layouts[0].const(fields).as_bits())
-            broken += 1
+    broken = broken_writes()
+    bench.writes.queue.extend(broken)
     impossible = [(0, bits) for bits in (0, *range(CONFIG.max_act_bits + 1, 1 << CONFIG.max_act_bits.bit_length()))]
     for weight_set, bits in impossible:
         fields = {"x": [1] * CONFIG.rows, "bits": bits, "signed": 1, "set": weight_set}
-        bench.operations.queue.append(layouts[1].const(fields).as_bits())
+        bench.operations.queue.append(OperationLayout(CONFIG).const(fields).as_bits())
         bench.operate(0)
     await bench.until(2, 2 * len(impossible))
-    await bench.until(0, FILL + broken)
+    await bench.until(0, FILL + len(broken))
     for _ in range(2):
         await RisingEdge(dut.clk)
     bench.check(2 * len(impossible))
-    assert bench.counts["dropped"] == bench.counts["errors"] == broken
+    assert bench.counts["dropped"] == bench.counts["errors"] == len(broken)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def requests_of_all_kinds_follow_one_another(dut, stall):
+    """On both inputs, possible ones and others, to any set; a set keeps its format, so that all of its rows count."""
+    bench = Environment(dut, stall)
+    await bench.start()
+    bits = CONFIG.weight_widths[-1]
+    for weight_set in range(CONFIG.weight_sets):
+        bench.fill(weight_set, bits, True)
+    writes, planes, operations = CONFIG.weight_sets * FILL, 0, 10 * ROUNDS
+    await bench.until(0, writes)
+    broken = broken_writes()
+    dropped = 0
+    for _ in range(operations):
+        if broken and bench.rng.integers(2):
+            bench.writes.queue.append(broken[bench.rng.integers(len(broken))])
+            dropped += 1
+            writes += 1
+        else:
+            weight_set, row = int(bench.rng.integers(CONFIG.weight_sets)), int(bench.rng.integers(CONFIG.rows))
+            weights = random_integers(bench.rng, bits, True, CONFIG.outputs(bits))
+            bench.writes.queue.extend(row_payloads(CONFIG, weight_set, row, bits, True, weights))
+            writes += CONFIG.write_beats
+        if bench.rng.integers(2):
+            bench.operations.queue.append(operation_payload(CONFIG, 0, [1] * CONFIG.rows, 0, True))
+        else:
+            planes += bench.operate(int(bench.rng.integers(CONFIG.weight_sets)))
+    await bench.until(2, operations)
+    await bench.until(0, writes)
+    for _ in range(2):
+        await RisingEdge(dut.clk)
+    bench.check(operations)
+    assert bench.counts["planes"] == planes
+    assert bench.counts["dropped"] == bench.counts["errors"] == dropped
 
 
 @cocotb.test(skip=CONFIG.weight_sets == 1)

@@ -7,7 +7,7 @@ import cocotb
 from cimarron.macro.best_match import BestMatch
 from cimarron.macro.ports import BestLayout, Operation, OperationLayout
 from cocotb.triggers import RisingEdge
-from tb_macro import CONFIG, Environment
+from tb_macro import CONFIG, FILL, Environment
 from tblib.macro import (
     MacroScoreboard,
     occupied_cycles,
@@ -92,7 +92,7 @@ async def random_operations(dut, stall):
     for _ in range(10):
         weight_set = int(bench.rng.integers(CONFIG.weight_sets))
         bench.fill(weight_set, int(bench.rng.choice(CONFIG.weight_widths)), bool(bench.rng.integers(2)))
-        writes += CONFIG.rows
+        writes += FILL
         await bench.until(0, writes)
         # Multiply-accumulates lie between the others.
         kinds = [kind for other in bench.rng.permutation(OPERATIONS) for kind in (Operation(other), Operation.MAC)]
@@ -113,7 +113,7 @@ async def operations_that_do_not_exist(dut, stall):
     await bench.start()
     for weight_set in range(CONFIG.weight_sets):
         bench.fill(weight_set, CONFIG.weight_widths[-1], True)
-    await bench.until(0, CONFIG.rows * CONFIG.weight_sets)
+    await bench.until(0, FILL * CONFIG.weight_sets)
     layout = OperationLayout(CONFIG)
     impossible = [
         (weight_set, bits, code)
@@ -139,7 +139,7 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     await bench.start()
     for weight_set in range(CONFIG.weight_sets):
         bench.fill(weight_set, CONFIG.weight_widths[-1], True)
-    written = CONFIG.weight_sets * CONFIG.rows
+    written = CONFIG.weight_sets * FILL
     await bench.until(0, written)
     kinds = OPERATIONS * 4
     planes = sum(bench.operate_any(0, kind) for kind in kinds)
@@ -150,5 +150,5 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     while bench.counts["planes"] < planes:
         await RisingEdge(dut.clk)
     assert bench.counts["cycles"] - start[0] == planes - start[1]
-    await bench.until(0, written + 2 * CONFIG.rows)
+    await bench.until(0, written + 2 * FILL)
     await bench.finish(len(kinds))

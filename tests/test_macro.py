@@ -540,4 +540,4 @@ COSIM_GEOMETRIES = [
 def test_macro_bench(config, simulator, tmp_path):
     source = write_verilog(Macro(config), tmp_path, "macro")
     result = run_bench(source, "macro", "tb_macro", simulator=simulator, env={"MACRO": json.dumps(asdict(config))})
-    assert len(result.passed) == (8 if simulator == "icarus" else 7)
+    assert len(result.passed) == (10 if simulator == "icarus" else 9)

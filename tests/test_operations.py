@@ -342,6 +342,7 @@ COSIM_GEOMETRIES = [
     MacroConfig(rows=12, words=8, cell_bits=1, max_weight_bits=4, max_act_bits=4, **ALL),
     MacroConfig(rows=10, words=12, cell_bits=2, max_weight_bits=8, max_act_bits=5, weight_sets=3, pipeline=1, **ALL),
     MacroConfig(rows=8, words=8, planes_per_cycle=2, row_groups=2, max_act_bits=7, plane_skipping=True, **ALL),
+    MacroConfig(rows=5, words=4, cell_bits=1, max_weight_bits=2, max_act_bits=3, write_bits=2, **ALL),
 ]
 
 

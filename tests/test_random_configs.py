@@ -52,7 +52,7 @@ def test_random_macro_passes_every_bench(name, simulator, tmp_path):
     source, met = write_verilog(macro_of(config), tmp_path, "macro"), tmp_path / "met.json"
     environment = {"MACRO": json.dumps(asdict(config)), "MACRO_COVERAGE": str(met), "ROUNDS": "6"}
     result = run_bench(source, "macro", "tb_macro", simulator=simulator, env=environment)
-    assert len(result.passed) == 6 + (config.weight_sets > 1) + (simulator == "icarus")
+    assert len(result.passed) == 8 + (config.weight_sets > 1) + (simulator == "icarus")
     coverage = macro_coverage()
     coverage.add(met)
     if config.beyond_mac:
