@@ -104,6 +104,23 @@ def test_softmax_is_exact(profile, values, scale, dtype):
     assert_exact(Builder((3, values), dtype, 4, profile, values, scale).softmax(dtype))
 
 
+@PROFILES
+@pytest.mark.cosim
+@pytest.mark.parametrize(("rows", "values"), [(24, 1), (16, 2), (9, 3), (16, 4), (8, 12), (7, 41), (1, 10), (1, 512)])
+def test_softmax_is_exact_on_the_system(profile, rows, values):
+    # Rows of all sizes begin anywhere in a word; parts of 512 equal values lie on the half between two outputs.
+    for dtype, scale in ((np.int8, 0.02), (np.uint8, 0.4)):
+        graph = Builder((rows, values), dtype, 4, profile, scale=scale).softmax(dtype).graph()
+        random = np.random.default_rng(values)
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        inputs = [random.integers(low, high, (rows, values), dtype, endpoint=True) for _ in range(4)]
+        inputs += [np.full((rows, values), value, dtype) for value in (low, high)]
+        inputs.append(np.where(np.arange(values) == values // 2, high, low).astype(dtype) * np.ones((rows, 1), dtype))
+        result = Simulation(CONFIG).run(compile(graph, CONFIG), [x.tobytes() for x in inputs], processes=1)
+        for sample, (x, inference) in enumerate(zip(inputs, result.inferences, strict=True)):
+            assert not compare_inference(sample, inference, execute(graph, {"x": x}), graph.outputs[0])
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @given(kernel=st.tuples(st.integers(2, 4), st.integers(2, 5)), stride=st.tuples(st.integers(1, 3), st.integers(1, 3)))
 @settings(max_examples=20, deadline=None, derandomize=True)

@@ -46,6 +46,11 @@ class Bound:
         """The least number of cycles: that of the busiest resource."""
         return max(self.compute, self.weights, self.activations, self.outputs)
 
+    @property
+    def cycles_without_reads(self) -> int:
+        """The same if the activation buffer delivered whole vectors, as a layer's data alone would allow."""
+        return max(self.compute, self.weights, self.outputs)
+
     def __add__(self, other: "Bound") -> "Bound":
         return Bound(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 

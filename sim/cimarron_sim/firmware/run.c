@@ -76,7 +76,7 @@ static void (*const operations[])(const uint32_t *operands) = {
 #define KINDS (sizeof operations / sizeof *operations)
 
 /* A step of the CPU, whose operands the engine may still be writing. */
-APART static uint32_t compute(uint32_t kind, const uint32_t *operands, uint32_t index) {
+NEAR static uint32_t compute(uint32_t kind, const uint32_t *operands, uint32_t index) {
     uint32_t problem = wait_until(is_idle);
     if (problem == STATUS_OK) {
         operations[kind](operands);
