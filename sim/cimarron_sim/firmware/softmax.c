@@ -82,6 +82,7 @@ NEAR void softmax(const uint32_t *operands) {
         }
         /* The largest value alone gives 2**19: the sum is never less. */
         uint32_t zeros = SUM_BITS;
+#pragma clang loop unroll(disable)
         while (zeros && sum >> (32 - zeros)) {
             zeros--;
         }

@@ -13,8 +13,8 @@ static inline volatile uint8_t *tensor_bytes(uint32_t address) { return (volatil
 
 static inline const void *table(uint32_t offset) { return (const uint8_t *)PROGRAM + offset; }
 
-/* A function that never falls: how many of its rungs the input has reached, above the lowest value. */
-static inline uint8_t climb(const int32_t *ladder, int32_t input) {
+/* How many of a ladder's rungs the input has reached. */
+static inline uint32_t rungs_up_to(const int32_t *ladder, int32_t input) {
     const int32_t *rungs = ladder + 2;
     uint32_t low = 0, high = (uint32_t)ladder[0];
     while (low < high) {
@@ -25,7 +25,12 @@ static inline uint8_t climb(const int32_t *ladder, int32_t input) {
             high = middle;
         }
     }
-    return (uint8_t)((uint32_t)ladder[1] + low);
+    return low;
+}
+
+/* A function that never falls: its lowest value, and one more for each rung. */
+static inline uint8_t climb(const int32_t *ladder, int32_t input) {
+    return (uint8_t)((uint32_t)ladder[1] + rungs_up_to(ladder, input));
 }
 
 /* The integer of a float that is ordered as floats are. */
