@@ -473,7 +473,8 @@ class Step(enum.IntEnum):
     the image, multiples of 4, which a byte indexes by its bits. A ladder is a function that never falls: the number of
     its rungs, at most 255, its lowest value, then the first input of each value above, ascending. Inputs are int32, or
     float32 with all bits but the sign inverted if negative. An exponential is an int32 for each difference to the
-    largest value of a row, a real a float32, and a power a uint64 below 2**48 with a uint64, how often it is halved.
+    largest value of a row, a real a float32, and a power a uint64 from 2**47 to 2**48 with a uint64, how often it is
+    halved.
     """
 
     END = 0
