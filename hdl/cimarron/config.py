@@ -584,7 +584,7 @@ PRESETS: dict[str, SocConfig] = {
     "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
     "ulx3s": SocConfig(
         engine=EngineConfig(
-            macro=MacroConfig(planes_per_cycle=2, double_pumped=True, pipeline=3, gating=False, target="ecp5")
+            macro=MacroConfig(planes_per_cycle=2, double_pumped=True, pipeline=2, gating=False, target="ecp5")
         ),
         ram_bytes=256 * 1024,
     ),

@@ -45,7 +45,7 @@ class Part:
         One of `FAMILIES`.
     has : Resources
     place_options : tuple of str
-        Options that tell nextpnr which part it is.
+        Options that tell nextpnr which part it is, and what else it needs.
     pack_device : str
         What the packer calls it; empty if it reads that from the placed design.
     """
@@ -69,7 +69,8 @@ PARTS = {
             name="LFE5U-85F-6BG381C",
             family="ecp5",
             has=Resources(luts=83640, ffs=83640, brams=208, dsps=156),
-            place_options=("--85k", "--package", "CABGA381", "--speed", "6"),
+            # As full as the default configuration makes it, nextpnr's first router does not end.
+            place_options=("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2"),
         ),
         Part(
             name="LFE5U-25F-6BG256C",

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 
 from .adder_tree import AdderTree
 
-__all__ = ["Adder", "CarrySaveTree", "Reduction", "reduce_planes"]
+__all__ = ["Adder", "CarrySaveTree", "Reduction", "add_planes", "reduce_planes"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,36 @@ class Reduction:
         return len(self.adders) - self.full_adders
 
 
+def add_planes(m: Module, adder: Adder, inputs: list[Value], prefix: str = "") -> tuple[Value, Value]:
+    """Add an adder to a module.
+
+    Parameters
+    ----------
+    m : Module
+    adder : Adder
+    inputs : list of Value
+        What its inputs are, all of one width: the adder is that wide.
+    prefix : str
+        What the names of signals begin with.
+
+    Returns
+    -------
+    tuple of Value
+        Sum and carry.
+    """
+    width = len(inputs[0])
+    half = Signal(width, name=f"{prefix}half_{adder.sum}")
+    carry = Signal(width, name=f"{prefix}carry_{adder.sum}")
+    a, b, *late = inputs
+    m.d.comb += half.eq(a ^ b)
+    if not late:
+        m.d.comb += carry.eq(a & b)
+        return half, carry
+    total = Signal(width, name=f"{prefix}sum_{adder.sum}")
+    m.d.comb += [total.eq(half ^ late[0]), carry.eq((a & b) | (half & late[0]))]
+    return total, carry
+
+
 def reduce_planes(m: Module, reduction: Reduction, planes: list[Value], prefix: str = "") -> list[Value]:
     """Add the adders of a reduction to a module.
 
@@ -88,7 +118,7 @@ def reduce_planes(m: Module, reduction: Reduction, planes: list[Value], prefix: 
     m : Module
     reduction : Reduction
     planes : list of Value
-        The planes of the rows, all of one width: each adder is that wide.
+        The planes of the rows, all of one width.
     prefix : str
         What the names of signals begin with.
 
@@ -98,19 +128,8 @@ def reduce_planes(m: Module, reduction: Reduction, planes: list[Value], prefix: 
         The sum: one plane per bit, the least significant first.
     """
     planes = list(planes)
-    width = len(planes[0])
     for adder in reduction.adders:
-        half = Signal(width, name=f"{prefix}half_{adder.sum}")
-        carry = Signal(width, name=f"{prefix}carry_{adder.sum}")
-        a, b, *late = (planes[plane] for plane in adder.inputs)
-        m.d.comb += half.eq(a ^ b)
-        if late:
-            total = Signal(width, name=f"{prefix}sum_{adder.sum}")
-            m.d.comb += [total.eq(half ^ late[0]), carry.eq((a & b) | (half & late[0]))]
-        else:
-            total = half
-            m.d.comb += carry.eq(a & b)
-        planes += [total, carry]
+        planes += add_planes(m, adder, [planes[plane] for plane in adder.inputs], prefix)
     return [planes[plane] for plane in reduction.outputs]
 
 

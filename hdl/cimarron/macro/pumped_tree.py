@@ -1,12 +1,11 @@
 """Adder trees that add two sets of numbers per cycle."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
-from .levels import levels
-from .pipelined_tree import level_trees
+from .staged_sum import Register, add_in_stages
 
 __all__ = ["PumpedTree"]
 
@@ -16,7 +15,7 @@ class PumpedTree(wiring.Component):
 
     Its registers belong to ``fast``, two for each one of `PipelinedTree`: at the end of a cycle, the later of a pair
     holds what came from the first half and the earlier what came from the second. So all cycles are those of a
-    `PipelinedTree` for both halves, while a level has half a cycle and there are twice as many levels.
+    `PipelinedTree` for both halves, while a stage has half a cycle and there are twice as many.
 
     A pair moves on at the middle and at the end of a cycle, and so does what follows it. When only one of them moves,
     what the later register takes is not looked at.
@@ -58,22 +57,14 @@ class PumpedTree(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        numbers: Value = self.i
-        bits, registers = self.bits, 2 * self.latency
-        for level, fan_ins in enumerate(levels(self.config.group_rows, self.bits, registers)):
-            trees = level_trees(m, self.config, level, fan_ins, numbers, words=self.words, bits=bits)
-            bits = trees[0].out_bits
-            sums = Signal(len(trees) * bits * self.words, name=f"sums_{level}", reset_less=True)
-            if level == registers:
-                # Those of the first half wait for the second.
-                now = trees[0].o
-                m.d.fast += sums.eq(now)
-                pairs = [half.word_select(bit, self.words) for bit in range(bits) for half in (sums, now)]
-                m.d.comb += self.o.eq(Cat(pairs))
-            else:
-                pair, later = divmod(level, 2)
-                with m.If(self.enable[pair : pair + 1 + later].any()):
-                    for index, tree in enumerate(trees):
-                        m.d.fast += sums.word_select(index, bits * self.words).eq(tree.o)
-            numbers = sums
+        # In front of the earlier of a pair is what enters, in front of the later one what enters or leaves.
+        registers = []
+        for pair in range(self.latency):
+            registers.append(Register("fast", self.enable[pair]))
+            registers.append(Register("fast", self.enable[pair : pair + 2].any()))
+        now = add_in_stages(m, self.config, self.i, words=self.words, bits=self.bits, registers=registers)
+        early = Signal(len(now), reset_less=True)
+        m.d.fast += early.eq(now)
+        halves = [half.word_select(bit, self.words) for bit in range(len(now) // self.words) for half in (early, now)]
+        m.d.comb += self.o.eq(Cat(halves))
         return m
