@@ -1,7 +1,6 @@
 """Cuts of adder trees: complete, equally deep, and no adder more than without registers."""
 
 import pytest
-
 from cimarron.macro.carry_save import Reduction
 from cimarron.macro.staged_sum import adder_stages, fan_ins
 

@@ -101,7 +101,7 @@ def _reduce(m: Module, numbers: Value, *, rows: int, words: int, bits: int, regi
 
     def behind(plane: int, stage: int) -> Value:
         if (plane, stage) not in found:
-            kept = Signal(words, name=f"plane_{plane}_{stage}", reset_less=True)
+            kept = Signal(words, name=f"kept_{plane}_{stage}", reset_less=True)
             register = registers[stage - 1]
             with m.If(register.enable):
                 m.d[register.domain] += kept.eq(behind(plane, stage - 1))
