@@ -259,8 +259,8 @@ def test_arbiter_answers_every_request_once_and_in_bounded_time(request, fault):
     check(request, grants(Arbiter), grants(faulty(Arbiter, fault)))
 
 
-def answers_both(m, arbiter):
-    """Every answer reaches both initiators."""
+def answers_a_neighbour(m, arbiter):
+    """Every answer reaches the first initiator, too."""
     m.d.comb += arbiter.initiators[0].ack.eq(arbiter.bus.ack)
 
 
@@ -273,13 +273,13 @@ def lets_go_of_a_stalled_request(m, arbiter):
         ]
 
 
-@pytest.mark.parametrize("fault", [answers_both, lets_go_of_a_stalled_request])
+@pytest.mark.parametrize("fault", [answers_a_neighbour, lets_go_of_a_stalled_request])
 def test_pipelined_answers_reach_whoever_asked(request, fault):
     outstanding = 2
     signature = Signature(addr_width=1, data_width=8, features={"err", "stall"})
 
     def grants(kind):
-        return PipelinedGrants(kind(2, signature, outstanding=outstanding), outstanding)
+        return PipelinedGrants(kind(3, signature, outstanding=outstanding), outstanding)
 
     check(request, grants(PipelinedArbiter), grants(faulty(PipelinedArbiter, fault)))
 

@@ -9,7 +9,7 @@ __all__ = ["PipelinedGrants"]
 
 
 class PipelinedGrants(wiring.Component):
-    """Two initiators, and a target that stalls and answers as it likes, but in order and only what was asked.
+    """Any initiators, and a target that stalls and answers as it likes, but in order and only what was asked.
 
     A queue beside the arbiter holds who made each request. A request is taken exactly when the bus shows it and the
     target takes it; each answer reaches the oldest request's initiator and nobody else; a stalled request stays as it
@@ -34,7 +34,8 @@ class PipelinedGrants(wiring.Component):
         wiring.connect(m, arbiter.bus, wiring.flipped(bus))
         limit = self.outstanding
 
-        owners = [Signal(name=f"owner_{index}") for index in range(limit)]
+        count = len(self.initiators)
+        owners = [Signal(range(count), name=f"owner_{index}") for index in range(limit)]
         level = Signal(range(limit + 1))
         answered = bus.ack | bus.err
         taken = Signal()
@@ -54,7 +55,7 @@ class PipelinedGrants(wiring.Component):
             return Cat(port.adr, port.dat_w, port.sel, port.we)
 
         accepted = []
-        for index in range(2):
+        for index in range(count):
             initiator = self.initiators[index]
             wiring.connect(m, wiring.flipped(initiator), arbiter.initiators[index])
             mine = Signal(name=f"mine_{index}")
@@ -79,11 +80,15 @@ class PipelinedGrants(wiring.Component):
                 before.eq(request(initiator)),
             ]
             accepted.append(accept)
-        m.d.comb += Assert(taken == accepted[0] ^ accepted[1])
+        m.d.comb += Assert(taken == sum(accepted))
+        asker = Signal(range(count))
+        for index in range(count):
+            with m.If(accepted[index]):
+                m.d.comb += asker.eq(index)
         with m.If(taken), m.Switch(kept):
             for index in range(limit):
                 with m.Case(index):
-                    m.d.sync += owners[index].eq(accepted[1])
+                    m.d.sync += owners[index].eq(asker)
 
         stalled = Signal()
         shown = Signal.like(request(bus))
