@@ -6,10 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from amaranth.hdl import Module
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from cimarron.config import MacroConfig
+from cimarron.macro.macro import Macro
 from cimarron_sim.runner.verilog import write_verilog
+from cimarron_sim.runner.yosys import Verdict, check_equal
 
 
 class Adder(wiring.Component):
@@ -55,3 +60,67 @@ def test_an_unchanged_file_is_left_alone(tmp_path):
     path.write_text("something else")
     assert write_verilog(Adder(), tmp_path, "adder").stat().st_mtime > 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["adder.v"]
+
+
+class Halves(wiring.Component):
+    """Sum of two numbers; and members that are constant, passed through, or fed by what the component itself says."""
+
+    low: In(4)
+    high: In(4)
+    two: In(2)
+    carried: In(1)
+    total: Out(6)
+    again: Out(4)
+    extended: Out(8)
+    padded: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.total.eq(self.low + self.high + self.two + self.carried)
+        kept = Signal(6)
+        m.d.sync += kept.eq(self.total)
+        m.d.comb += [
+            self.again.eq(self.low),
+            self.extended.eq(Cat(self.total, self.total[0].replicate(2))),
+            self.padded.eq(Cat(Const(0, 2), kept)),
+        ]
+        return m
+
+
+class Cut(wiring.Component):
+    """Hands slices of one signal to its part, and names a signal of its own like the part."""
+
+    x: In(8)
+    y: Out(26)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.total = part = Halves()
+        m.d.comb += [
+            part.low.eq(self.x[:4]),
+            part.high.eq(self.x[4:]),
+            part.two.eq(2),
+            part.carried.eq(part.total[5]),
+            self.y.eq(Cat(part.total, part.again, part.extended, part.padded)),
+        ]
+        return m
+
+
+def test_ports_of_a_part_are_its_members(tmp_path):
+    text = write_verilog(Cut(), tmp_path, "cut").read_text()
+    (ports,) = re.findall(r"^module \\cut.total \(([^)]*)\)", text, re.MULTILINE)
+    # The constant and what the part says itself do not enter; what is passed through does not leave.
+    assert set(ports.split(", ")) == {"clk", "rst", "low", "high", "total", "kept"}
+
+
+@pytest.mark.formal
+@pytest.mark.slow
+@pytest.mark.parametrize("component", [Cut, lambda: Macro(MacroConfig(rows=4, words=2))], ids=["cut", "macro"])
+def test_names_change_nothing(component, tmp_path):
+    """Against what Amaranth writes by itself; and another design is told apart."""
+    (tmp_path / "gold.il").write_text(rtlil.convert(component(), name="top", emit_src=False))
+    text = write_verilog(component(), tmp_path, "top").read_text()
+    (tmp_path / "other.v").write_text(re.sub(r"assign (\S+) += (\S+ ?) \+ ", r"assign \1 = \2 - ", text))
+    gold = "read_rtlil gold.il"
+    assert check_equal(gold, "read_verilog other.v", "top", tmp_path) is Verdict.REFUTED
+    assert check_equal(gold, "read_verilog top.v", "top", tmp_path) is Verdict.PROVED

@@ -22,11 +22,21 @@ WAIVED = {"WIDTH", "PROCASSINIT", "CASEINCOMPLETE", "DECLFILENAME", "UNUSEDSIGNA
 WIDTHS = {"WIDTHEXPAND", "WIDTHTRUNC", "WIDTHXZEXPAND"}
 
 
-def write_all(folder: Path, seed: int) -> dict[str, Path]:
-    """All tops of the configuration tiny, written by a process of its own."""
+#: Two clock domains, of which Amaranth makes ports in the order of a set.
+DOUBLE_PUMPED = """
+[engine.macro]
+rows = 16
+words = 4
+planes_per_cycle = 2
+double_pumped = true
+"""
+
+
+def write_all(folder: Path, seed: int, config: str = "tiny") -> dict[str, Path]:
+    """All tops of a configuration, written by a process of its own."""
     folder.mkdir()
     environment = {**os.environ, "PYTHONHASHSEED": str(seed), "TZ": "UTC+11"}
-    command = [sys.executable, "-m", "cimarron_sim", "verilog", "--config", "tiny", "-o", "out"]
+    command = [sys.executable, "-m", "cimarron_sim", "verilog", "--config", config, "-o", "out"]
     for top in TOPS:
         command += ["--top", top]
     subprocess.run(command, check=True, env=environment, cwd=folder, capture_output=True)
@@ -51,6 +61,17 @@ def test_two_processes_write_the_same_bytes(written, tmp_path):
     again = write_all(tmp_path / "somewhere else", 2)
     assert set(again) == set(written)
     assert [name for name in written if written[name].read_bytes() != again[name].read_bytes()] == []
+
+
+def test_two_processes_write_the_same_clocks(tmp_path):
+    (tmp_path / "pumped.toml").write_text(DOUBLE_PUMPED)
+    # A set of these two names changes its order between these seeds.
+    one, other = (write_all(tmp_path / str(seed), seed, str(tmp_path / "pumped.toml")) for seed in (1, 3))
+    assert [name for name in one if one[name].read_bytes() != other[name].read_bytes()] == []
+    for top in ("macro", "engine", "soc"):
+        assert re.search(
+            rf"^module {top}\(.*\bclk, rst, fast_clk, fast_rst\b", one[f"{top}.v"].read_text(), re.MULTILINE
+        )
 
 
 def test_no_file_names_a_place_or_a_time(written):
@@ -126,3 +147,14 @@ def test_every_part_is_a_module_named_after_its_place(written, top):
     assert {f"{parts}.{part}" for part in ("driver", "array", "tree", "group_0.column_0", "write_port")} <= set(modules)
     for module in modules:
         assert module == top or module.rpartition(".")[0] in modules, f"{module} hangs in the air"
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_every_port_has_a_name_of_the_source(written, top):
+    """Amaranth would call thousands of them after the number of a cell, and others like one signal too many."""
+    text = written[f"{top}.v"].read_text()
+    modules = dict(re.findall(r"^module (\S+?) ?\(([^;]*)\);", text, re.MULTILINE))
+    assert len(modules) == len(re.findall(r"^module ", text, re.MULTILINE))
+    assert [
+        (module, ports) for module, ports in modules.items() if "$" in module or "$" in ports or "port_" in ports
+    ] == []

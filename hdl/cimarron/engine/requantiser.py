@@ -72,7 +72,7 @@ class Requantiser(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        m.submodules.multiplier = multiplier = Multiplier()
+        m.submodules.multiply = multiplier = Multiplier()
 
         def delay(value: Value, cycles: int = 1) -> Value:
             for _ in range(cycles):

@@ -11,6 +11,8 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from cimarron.macro.latch_array import CELLS
 
+from . import module_ports
+
 __all__ = ["write_text", "write_verilog"]
 
 
@@ -86,7 +88,8 @@ def _fold_memories(text: str) -> str:
 def write_verilog(component: wiring.Component, directory: Path | str, name: str) -> Path:
     """Write a component as one Verilog file.
 
-    The text depends on nothing but the component: no paths, no dates, the same on every machine. Cells that Amaranth
+    The text depends on nothing but the component: no paths, no dates, the same on every machine. Ports of its parts are
+    named after their members (`module_ports.convert`). Cells that Amaranth
     cannot describe follow the modules that use them.
 
     Parameters
@@ -105,7 +108,7 @@ def write_verilog(component: wiring.Component, directory: Path | str, name: str)
     """
     path = Path(directory) / f"{name}.v"
     with _builtin_yosys():
-        text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+        text = verilog._convert_rtlil_text(module_ports.convert(component, name), strip_internal_attrs=True)
     text = _fold_memories(_start_combinational_blocks(text))
     cells = CELLS.read_text(encoding="utf-8")
     if any(re.search(rf"\b{cell} ", text) for cell in re.findall(r"^module (\w+)", cells, re.MULTILINE)):

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from .tools import ToolError, quiet_run
 from .yowasp import prepare
 
-__all__ = ["Verdict", "check_assertions", "prove", "run_yosys"]
+__all__ = ["Verdict", "check_assertions", "check_equal", "prove", "run_yosys"]
 
 
 class Verdict(enum.Enum):
@@ -129,6 +129,31 @@ def check_assertions(
     if bound is not None and answer == "snl_UNK" and int(last_cycle) == bound - 1:
         return Verdict.PROVED
     return _STATUS[answer]
+
+
+def check_equal(gold: str, gate: str, top: str, directory: Path) -> Verdict:
+    """Whether two designs with the same ports answer alike from reset on, whatever they are given.
+
+    Parameters
+    ----------
+    gold, gate : str
+        Yosys commands, each of which leaves a module `top`.
+    top : str
+    directory : Path
+        For scratch files; must exist.
+
+    Raises
+    ------
+    ToolError
+        See `check_assertions`.
+    """
+    read = ""
+    for name, commands in (("gold", gold), ("gate", gate)):
+        read += f"{commands}\nprep -flatten -top {top}\nmemory_map\nrename {top} {name}\ndesign -stash {name}\n"
+    read += "".join(f"design -copy-from {name} {name}\n" for name in ("gold", "gate"))
+    read += "miter -equiv -flatten -make_assert gold gate top\n"
+    # Without a state of its own, simplification may leave ABC nothing to explore.
+    return check_assertions(read, directory, twins=True)
 
 
 def prove(component: wiring.Component, directory: Path, *, bound: int | None = None, seconds: int = 60) -> Verdict:
