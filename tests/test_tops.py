@@ -25,9 +25,10 @@ WIDTHS = {"WIDTHEXPAND", "WIDTHTRUNC", "WIDTHXZEXPAND"}
 #: Two clock domains, of which Amaranth makes ports in the order of a set.
 DOUBLE_PUMPED = """
 [engine.macro]
-rows = 16
-words = 4
+rows = 32
+words = 16
 planes_per_cycle = 2
+pipeline = 1
 double_pumped = true
 """
 

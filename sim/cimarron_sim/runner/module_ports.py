@@ -121,15 +121,16 @@ class _Ports:
 
     def _name(self, nets: list[Net]) -> tuple[str, int]:
         """Name of the first nets, and how many it covers: a signal's, or that with the range of its bits."""
-        best, found = (0, False), f"port_{nets[0].cell}_{nets[0].bit}"
+        best, found = (0, False, False), f"port_{nets[0].cell}_{nets[0].bit}"
         for name, value, start in self._places.get(nets[0], ()):
             most = min(len(nets), len(value) - start)
             length = next((bit for bit in range(most) if value[start + bit] != nets[bit]), most)
             whole = length == len(value)
-            if (length, whole) > best and not (whole and name in self._ports):
+            rank = length, "$" not in name, whole
+            if rank > best and not (whole and name in self._ports):
                 bits = "" if whole else f"_{start}" if length == 1 else f"_{start + length - 1}_{start}"
-                best, found = (length, whole), name + bits
-        length, whole = best
+                best, found = rank, name + bits
+        length, _, whole = best
         return (found if whole else self._unique(found)), length or len(nets)
 
     def _unique(self, name: str) -> str:
