@@ -89,8 +89,8 @@ def write_verilog(component: wiring.Component, directory: Path | str, name: str)
     """Write a component as one Verilog file.
 
     The text depends on nothing but the component: no paths, no dates, the same on every machine. Ports of its parts are
-    named after their members (`module_ports.convert`). Cells that Amaranth
-    cannot describe follow the modules that use them.
+    named after their members (`module_ports.convert`). Cells that Amaranth cannot describe follow the modules that use
+    them.
 
     Parameters
     ----------
