@@ -23,10 +23,15 @@ WIDTHS = {"WIDTHEXPAND", "WIDTHTRUNC", "WIDTHXZEXPAND"}
 
 
 #: Two clock domains, of which Amaranth makes ports in the order of a set.
-DOUBLE_PUMPED = """
+DOUBLE_PUMPED = """[engine]
+act_buffer_bytes = 4096
+act_port_bytes = 4
+weight_port_bits = 32
+psum_entries = 256
+lanes = 1
 [engine.macro]
-rows = 32
-words = 16
+rows = 8
+words = 4
 planes_per_cycle = 2
 pipeline = 1
 double_pumped = true
