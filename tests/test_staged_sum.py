@@ -1,7 +1,12 @@
 """Cuts of adder trees: complete, equally deep, and no adder more than without registers."""
 
+from random import Random
+
 import pytest
+from amaranth.sim import Simulator
+from cimarron.config import MacroConfig
 from cimarron.macro.carry_save import Reduction
+from cimarron.macro.pipelined_tree import PipelinedTree
 from cimarron.macro.staged_sum import adder_stages, fan_ins
 
 
@@ -33,3 +38,34 @@ def test_levels_of_trees_add_every_number_once(rows, registers):
         assert set(level[:-1]) <= {level[0]}
         rows = len(level)
     assert rows == 1
+
+
+@pytest.mark.parametrize("registers", [1, 2, 3])
+@pytest.mark.parametrize("adder", ["carry_save", "ripple", "counters"])
+@pytest.mark.parametrize(("rows", "bits"), [(16, 1), (20, 4)])
+def test_stages_move_on_their_own(rows, bits, adder, registers):
+    """Each register takes what is in front of it when its own enable says so, and only then."""
+    words, rng = 3, Random(rows)
+    tree = PipelinedTree(MacroConfig(rows=rows, pipeline=registers, adder=adder), words=words, bits=bits)
+
+    async def bench(ctx):
+        held = [[0] * words] * registers
+        for cycle in range(60):
+            numbers = [[rng.randrange(2**bits) for _ in range(words)] for _ in range(rows)]
+            enable = rng.getrandbits(registers) if cycle > registers else 2**registers - 1
+            planes = [(row[word] >> bit) & 1 for row in numbers for bit in range(bits) for word in range(words)]
+            ctx.set(tree.i, sum(value << place for place, value in enumerate(planes)))
+            ctx.set(tree.enable, enable)
+            await ctx.tick()
+            sums = [sum(row[word] for row in numbers) for word in range(words)]
+            held = [value if enable >> stage & 1 else held[stage] for stage, value in enumerate([sums, *held[:-1]])]
+            if cycle > registers:
+                found = ctx.get(tree.o)
+                places = range(len(tree.o) // words)
+                answers = [sum((found >> (bit * words + word) & 1) << bit for bit in places) for word in range(words)]
+                assert answers == held[-1]
+
+    simulator = Simulator(tree)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()

@@ -101,10 +101,10 @@ def _reduce(m: Module, numbers: Value, *, rows: int, words: int, bits: int, regi
 
     def behind(plane: int, stage: int) -> Value:
         if (plane, stage) not in found:
+            before, register = behind(plane, stage - 1), registers[stage - 1]
             kept = Signal(words, name=f"kept_{plane}_{stage}", reset_less=True)
-            register = registers[stage - 1]
             with m.If(register.enable):
-                m.d[register.domain] += kept.eq(behind(plane, stage - 1))
+                m.d[register.domain] += kept.eq(before)
             found[plane, stage] = kept
         return found[plane, stage]
 
