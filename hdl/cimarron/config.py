@@ -588,7 +588,7 @@ PRESETS: dict[str, SocConfig] = {
         ),
         ram_bytes=256 * 1024,
     ),
-    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=40_000_000),
+    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=30_000_000),
     "tang_nano_20k": SocConfig(
         engine=replace(_SMALL, macro=replace(_SMALL.macro, target="gowin")), ram_bytes=64 * 1024, clock_hz=27_000_000
     ),
