@@ -159,6 +159,8 @@ class Macro(wiring.Component):
         totals_idle = Signal(config.groups)
         step, capture = Signal(), Signal()
         leaves = [*enters[1:], step]
+        # The registers of the trees.
+        entered = Cat(enters[config.read_cycles : -1])
 
         # Each stage is free when it is empty or its content moves on.
         m.d.comb += [
@@ -224,8 +226,8 @@ class Macro(wiring.Component):
             array.data.eq(write_port.data),
             array.x.eq(word_line),
             tree.i.eq(array.products),
-            tree.enable.eq(Cat(enters[config.read_cycles :])),
-            counter.enable.eq(Cat(enters[config.read_cycles : -1])),
+            tree.enable.eq(Cat(entered, enters[-1]) if config.double_pumped else entered),
+            counter.enable.eq(entered),
             counter.i.eq(Cat(x[p][row] for row in range(config.group_rows) for p in range(len(plane.x)))),
         ]
 
@@ -288,7 +290,7 @@ class Macro(wiring.Component):
         answers: Any = self.o_stream.payload.y
         if config.transposed:
             answers = Signal(data.ArrayLayout(signed(config.result_bits), config.words))
-        parities = self._parities(m, array, enters, sums) if config.carryless else None
+        parities = self._parities(m, array, entered, enters[-1], sums) if config.carryless else None
         capture_columns: Value = capture
         if config.gating and config.transposed:
             # Columns have no part in these; a group that is idle next keeps its answer.
@@ -397,14 +399,14 @@ class Macro(wiring.Component):
             rows.o_stream.ready.eq(planes.ready),
         ]
 
-    def _parities(self, m: Module, array: BitCellArray, enters: list[Signal], sums: Signal) -> Value:
+    def _parities(self, m: Module, array: BitCellArray, entered: Value, enters: Signal, sums: Signal) -> Value:
         """Parities of the products beside their sums, in the order of one row of the array."""
         config = self.config
         if config.cell_bits == 1:
             return sums[:: config.column_bits]
         m.submodules.parity_tree = tree = ParityTree(config)
         parities = Signal.like(tree.o)
-        m.d.comb += [tree.i.eq(array.products), tree.enable.eq(Cat(enters[config.read_cycles : -1]))]
-        with m.If(enters[-1]):
+        m.d.comb += [tree.i.eq(array.products), tree.enable.eq(entered)]
+        with m.If(enters):
             m.d.sync += parities.eq(tree.o)
         return parities
