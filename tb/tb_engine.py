@@ -194,6 +194,27 @@ async def bad_accesses_end_in_an_error(dut):
 
 
 @cocotb.test()
+async def the_other_port_sees_an_error_in_the_next_cycle(dut):
+    """What comes in the cycle after a bad access, through the other port, is answered with its error."""
+    _, port = await start(dut)
+    beyond = CONFIG.act_buffer_bytes
+    for address, code, info in (
+        (0x7FFC, EngineError.BAD_REGISTER, 0x7FFC),
+        (ACT_WINDOW + beyond, EngineError.BAD_ACT_ADDRESS, beyond),
+    ):
+        for register, expected in ((Register.ERROR, code), (Register.ERROR_INFO, info)):
+            access = cocotb.start_soon(port.bus(address))
+            await FallingEdge(dut.clk)
+            assert await port.read(register) == expected
+            await access
+            await port.write(Register.CONTROL, 1)
+    instruction = cocotb.start_soon(port.instruction(5))
+    await FallingEdge(dut.clk)
+    assert await port.bus(Register.ERROR) == EngineError.BAD_INSTRUCTION
+    await instruction
+
+
+@cocotb.test()
 async def a_full_queue_refuses_and_reports(dut):
     """Words pushed by instruction are refused, words written over the bus are an error, when none fits."""
     _, port = await start(dut, bytearray(256), late=1.0)

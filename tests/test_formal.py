@@ -16,11 +16,14 @@ from cimarron.bus.bursts import Bursts
 from cimarron.bus.decoder import Decoder, Target
 from cimarron.bus.pipelined_arbiter import PipelinedArbiter
 from cimarron.bus.wishbone import Signature
-from cimarron.config import MacroConfig
+from cimarron.config import PRESETS, MacroConfig
+from cimarron.engine.registers import Registers
+from cimarron.isa import Register
 from cimarron.macro.back_ends import BACK_ENDS
 from cimarron.macro.macro import Macro
 from cimarron.soc.cfu import CfuAdapter
 from cimarron_sim.runner.yosys import Verdict, prove
+from formal.access_errors import AccessErrors
 from formal.adder_tree import SumOfRows
 from formal.axi4 import MemoryAccesses
 from formal.axi4_lite import LiteAccesses
@@ -238,6 +241,25 @@ def overtakes(m, adapter):
 
 def test_custom_instructions_are_never_dropped_repeated_or_reordered(request):
     check(request, CommandOrder(CfuAdapter()), CommandOrder(faulty(CfuAdapter, overtakes)()))
+
+
+def answers_before_the_error(m, registers):
+    """An instruction right behind an access of the bus does not wait for what that did wrong."""
+    request, response = registers.command.request, registers.command.response
+    with m.If(registers.bus.ack):
+        m.d.comb += request.ready.eq(~response.valid & ~registers.clear)
+
+
+def takes_words_in_error(m, registers):
+    """What is written to the queue goes there, error or not."""
+    with m.If(registers.bus.stb & registers.bus.we & ~registers.bus.ack & ~registers.command.request.valid):
+        m.d.comb += registers.jobs.valid.eq((registers.bus.adr << 2) == Register.JOB)
+
+
+@pytest.mark.parametrize("fault", [answers_before_the_error, takes_words_in_error])
+def test_every_access_sees_the_errors_before_it(request, fault):
+    config = PRESETS["tiny"].engine
+    check(request, AccessErrors(Registers(config)), AccessErrors(faulty(Registers, fault)(config)))
 
 
 def acknowledges_a_neighbour(m, arbiter):

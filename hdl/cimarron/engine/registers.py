@@ -19,11 +19,12 @@ class Registers(wiring.Component):
 
     Either is answered in the next cycle; PUSH takes one more. Descriptors come in word by word (``jobs``), or are left
     to the fetcher (``fetch``), which has to be done with them before others come in either way. Each failure that the
-    engine's parts report, or that an access here causes, sets the sticky error if none is set: from then on ``abort``
-    holds the engine in reset, pushes and fetches are refused and what is written instead ignored, until CONTROL
-    clears it, in the cycle after the access; the next access waits for that. With a self-test in the macro,
-    ``test_start`` pulses when software asks for a test of an engine that has nothing to do; without, its registers do
-    not exist.
+    engine's parts report sets the sticky error if none is set: from then on ``abort`` holds the engine in reset, pushes
+    and fetches are refused and what is written instead ignored, until CONTROL clears it, in the cycle after the access;
+    the next access waits for that. What an access itself does wrong, here or (``window_failed``) in the cycle before
+    in the activation buffer's window, sets the error in the cycle after it, and the next access waits for that, too: it
+    always sees the error. With a self-test in the macro, ``test_start`` pulses when software asks for a test of an
+    engine that has nothing to do; without, its registers do not exist.
     """
 
     def __init__(self, config: EngineConfig):
@@ -44,6 +45,8 @@ class Registers(wiring.Component):
                 "retired": In(1),
                 "failed": In(1),
                 "failure": In(FailureLayout()),
+                "window_failed": In(1),
+                "window_address": In(32),
                 "counts": In(CountersSignature(32)),
                 "clear": Out(1),
                 "abort": Out(1),
@@ -80,18 +83,21 @@ class Registers(wiring.Component):
         offset = Signal(32)
         value = Signal(32)
         read_value = Signal(32)
+        unknown = Signal()
         refused = Signal()
         overflow = Signal()
         interrupts = Signal()
 
         own = Signal(FailureLayout())
         own_failed = Signal()
+        settled = Signal()
         pending = Signal()
         second = Signal(32)
         pushing = Signal()
 
         m.d.comb += [
-            request.ready.eq(~pending & ~pushing & ~self.clear),
+            settled.eq(~self.clear & ~own_failed),
+            request.ready.eq(~pending & ~pushing & settled),
             command.response.valid.eq(pending),
         ]
         with m.If(command.response.ready):
@@ -126,12 +132,8 @@ class Registers(wiring.Component):
                 m.d.comb += [self.fetch.eq(~self.fetching & ~self.error), self.fetch_address.eq(request.payload.a)]
                 m.d.sync += answer.eq(self.fetch)
             with m.Elif(~access):
-                m.d.comb += [
-                    own_failed.eq(1),
-                    own.code.eq(EngineError.BAD_INSTRUCTION),
-                    own.info.eq(request.payload.function),
-                ]
-        with m.Elif(bus.cyc & bus.stb & ~bus.ack & ~self.clear):
+                m.d.comb += unknown.eq(1)
+        with m.Elif(bus.cyc & bus.stb & ~bus.ack & settled):
             m.d.comb += [access.eq(1), write.eq(bus.we), offset.eq(bus.adr << 2), value.eq(bus.dat_w)]
             m.d.sync += [bus.ack.eq(1), bus.dat_r.eq(read_value)]
 
@@ -183,18 +185,36 @@ class Registers(wiring.Component):
                             m.d.comb += [self.test_start.eq(~self.busy), interrupts.eq(self.busy)]
                 with m.Default():
                     m.d.comb += refused.eq(1)
-        with m.If(overflow):
-            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.QUEUE_OVERFLOW), own.info.eq(value)]
-        with m.If(interrupts):
-            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.NOT_IDLE), own.info.eq(offset)]
-        with m.If(refused):
-            m.d.comb += [own_failed.eq(1), own.code.eq(EngineError.BAD_REGISTER), own.info.eq(offset)]
 
+        # An access comes from far, and its failure would go far: that becomes an error in the cycle after it.
+        did = {name: Signal(name=f"did_{name}") for name in ("unknown", "overflow", "interrupt", "refused")}
+        last_function, last_offset, last_value = Signal(10), Signal(32), Signal(32)
+        m.d.sync += [
+            did["unknown"].eq(unknown),
+            did["overflow"].eq(overflow),
+            did["interrupt"].eq(interrupts),
+            did["refused"].eq(refused),
+            last_function.eq(request.payload.function),
+            last_offset.eq(offset),
+            last_value.eq(value),
+        ]
+        # At most one of them, but for the window, which answers while an instruction is taken; it goes first.
+        for failed, kind, about in (
+            (did["unknown"], EngineError.BAD_INSTRUCTION, last_function),
+            (did["overflow"], EngineError.QUEUE_OVERFLOW, last_value),
+            (did["interrupt"], EngineError.NOT_IDLE, last_offset),
+            (did["refused"], EngineError.BAD_REGISTER, last_offset),
+            (self.window_failed, EngineError.BAD_ACT_ADDRESS, self.window_address),
+        ):
+            with m.If(failed):
+                m.d.comb += [own_failed.eq(1), own.code.eq(kind), own.info.eq(about)]
+
+        # The access was there first.
         with m.If(~self.error):
-            with m.If(self.failed):
-                m.d.sync += [code.eq(self.failure.code), info.eq(self.failure.info)]
-            with m.Elif(own_failed):
+            with m.If(own_failed):
                 m.d.sync += [code.eq(own.code), info.eq(own.info)]
+            with m.Elif(self.failed):
+                m.d.sync += [code.eq(self.failure.code), info.eq(self.failure.info)]
         with m.If(self.clear):
             m.d.sync += [code.eq(EngineError.NONE), info.eq(0), retired.eq(0), went_idle.eq(0)]
         return m

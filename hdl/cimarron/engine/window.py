@@ -17,7 +17,7 @@ class Window(wiring.Component):
 
     A write takes the buffer's write port and a read its read port for one cycle, with priority over the
     job; a read waits while ``hold`` is high. Answers come one (write) or two (read) cycles later. Beyond
-    the buffer, reads return 0, writes do nothing, and ``bad_address`` pulses.
+    the buffer, reads return 0, writes do nothing, and ``bad_address`` pulses with the answer, in the next cycle.
     """
 
     def __init__(self, config: EngineConfig):
@@ -43,8 +43,6 @@ class Window(wiring.Component):
         outside = addr >= self.config.act_buffer_bytes
         request = bus.cyc & bus.stb & ~bus.ack & ~answered
         m.d.comb += [
-            self.address.eq(addr),
-            self.bad_address.eq(request & outside),
             self.read.addr.eq(addr),
             self.write.addr.eq(addr),
             self.write.data.as_value().eq(bus.dat_w),
@@ -55,7 +53,9 @@ class Window(wiring.Component):
         ]
         m.d.sync += [
             answered.eq(self.steal_read),
-            bus.ack.eq(self.steal_write | answered | self.bad_address),
+            bus.ack.eq(self.steal_write | answered | (request & outside)),
+            self.bad_address.eq(request & outside),
+            self.address.eq(addr),
             bus.dat_r.eq(0),
         ]
         with m.If(answered):
