@@ -258,8 +258,10 @@ def takes_words_in_error(m, registers):
 
 @pytest.mark.parametrize("fault", [answers_before_the_error, takes_words_in_error])
 def test_every_access_sees_the_errors_before_it(request, fault):
-    config = PRESETS["tiny"].engine
-    check(request, AccessErrors(Registers(config)), AccessErrors(faulty(Registers, fault)(config)))
+    def accesses(kind):
+        return AccessErrors(kind(PRESETS["tiny"].engine))
+
+    check(request, accesses(Registers), accesses(faulty(Registers, fault)))
 
 
 def acknowledges_a_neighbour(m, arbiter):
