@@ -11,10 +11,10 @@ from cimarron.macro.staged_sum import adder_stages, fan_ins
 
 
 @pytest.mark.parametrize("registers", range(5))
-@pytest.mark.parametrize(("rows", "bits"), [(2, 1), (3, 4), (9, 2), (16, 1), (64, 1), (64, 4), (144, 2)])
+@pytest.mark.parametrize(("rows", "bits"), [(1, 4), (2, 1), (3, 4), (9, 2), (16, 1), (64, 1), (64, 4), (144, 2)])
 def test_no_stage_has_more_than_its_share_of_adders_in_a_row(rows, bits, registers):
     reduction = Reduction(rows, bits)
-    stages = adder_stages(rows, bits, registers)
+    stages = adder_stages(reduction, registers)
     assert len(stages) == len(reduction.adders)
     assert set(stages) <= set(range(registers + 1))
     # Adders in a row up to each plane, in the whole tree and since the last register.

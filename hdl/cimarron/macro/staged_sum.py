@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from amaranth.hdl import Cat, Module, Signal, Value
 
 from ..config import MacroConfig
+from .adder_tree import AdderTree
 from .back_ends import adder_tree
 from .carry_save import Reduction, add_planes
 
@@ -34,15 +34,13 @@ def fan_ins(rows: int, registers: int) -> list[list[int]]:
     return cut
 
 
-@cache
-def adder_stages(rows: int, bits: int, registers: int) -> tuple[int, ...]:
-    """Behind how many registers each adder of a `Reduction` lies, so that no stage has more than its share in a row."""
-    reduction = Reduction(rows, bits)
-    levels = [0] * (rows * bits)
+def adder_stages(reduction: Reduction, registers: int) -> list[int]:
+    """Behind how many registers each adder of a reduction lies, so that no stage has more than its share in a row."""
+    levels: dict[int, int] = {}
     for adder in reduction.adders:
-        levels += [1 + max(levels[plane] for plane in adder.inputs)] * 2
-    deepest = max(levels)
-    return tuple((levels[adder.sum] * (registers + 1) - 1) // deepest for adder in reduction.adders)
+        levels[adder.sum] = levels[adder.carry] = 1 + max(levels.get(plane, 0) for plane in adder.inputs)
+    deepest = max(levels.values(), default=0)
+    return [(levels[adder.sum] * (registers + 1) - 1) // deepest for adder in reduction.adders]
 
 
 def add_in_stages(
@@ -73,24 +71,32 @@ def add_in_stages(
     rows = config.group_rows
     if registers and config.adder_for(bits) == "carry_save":
         return _reduce(m, numbers, rows=rows, words=words, bits=bits, registers=registers)
-    for level, sizes in enumerate(fan_ins(rows, len(registers))):
-        trees, first_row, row_bits = [], 0, bits * words
-        for index, size in enumerate(sizes):
-            tree = adder_tree(config, rows=size, words=words, bits=bits)
-            m.submodules[f"level_{level}_tree_{index}"] = tree
-            m.d.comb += tree.i.eq(numbers[first_row * row_bits : (first_row + size) * row_bits])
-            first_row += size
-            trees.append(tree)
+    cuts = fan_ins(rows, len(registers))
+    for level, (sizes, register) in enumerate(zip(cuts[:-1], registers, strict=True)):
+        trees = _level(m, config, numbers, level, sizes, words=words, bits=bits)
         # A last tree of fewer rows may have narrower sums.
         bits = trees[0].out_bits
-        if level == len(registers):
-            return trees[0].o
         sums = Signal(len(trees) * bits * words, name=f"sums_{level}", reset_less=True)
-        with m.If(registers[level].enable):
+        with m.If(register.enable):
             for index, tree in enumerate(trees):
-                m.d[registers[level].domain] += sums.word_select(index, bits * words).eq(tree.o)
+                m.d[register.domain] += sums.word_select(index, bits * words).eq(tree.o)
         numbers = sums
-    raise AssertionError("the last level returns")
+    [tree] = _level(m, config, numbers, len(registers), cuts[-1], words=words, bits=bits)
+    return tree.o
+
+
+def _level(
+    m: Module, config: MacroConfig, numbers: Value, level: int, sizes: Sequence[int], *, words: int, bits: int
+) -> list[AdderTree]:
+    """The trees of one level, each of which adds the next ``sizes`` of the numbers."""
+    trees, first, row_bits = [], 0, bits * words
+    for index, size in enumerate(sizes):
+        tree = adder_tree(config, rows=size, words=words, bits=bits)
+        m.submodules[f"level_{level}_tree_{index}"] = tree
+        m.d.comb += tree.i.eq(numbers[first * row_bits : (first + size) * row_bits])
+        first += size
+        trees.append(tree)
+    return trees
 
 
 def _reduce(m: Module, numbers: Value, *, rows: int, words: int, bits: int, registers: Sequence[Register]) -> Value:
@@ -108,7 +114,7 @@ def _reduce(m: Module, numbers: Value, *, rows: int, words: int, bits: int, regi
             found[plane, stage] = kept
         return found[plane, stage]
 
-    for adder, stage in zip(reduction.adders, adder_stages(rows, bits, len(registers)), strict=True):
+    for adder, stage in zip(reduction.adders, adder_stages(reduction, len(registers)), strict=True):
         sums = add_planes(m, adder, [behind(plane, stage) for plane in adder.inputs])
         for plane, value in zip((adder.sum, adder.carry), sums, strict=True):
             found[plane, stage] = value
