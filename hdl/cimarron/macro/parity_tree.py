@@ -1,6 +1,7 @@
 """Parities of the products of all rows."""
 
 from functools import reduce
+from itertools import islice
 from operator import xor
 
 from amaranth.hdl import Cat, Module, Signal
@@ -8,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
+from .staged_sum import fan_ins
 
 __all__ = ["ParityTree"]
 
@@ -49,15 +51,13 @@ class ParityTree(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         rows = [self.i.word_select(row, self.row_bits) for row in range(self.config.group_rows)]
-        for level in range(self.latency + 1):
-            left = self.latency + 1 - level
-            fan_in = next(fan_in for fan_in in range(1, len(rows) + 1) if fan_in**left >= len(rows))
-            parities = [reduce(xor, rows[first : first + fan_in]) for first in range(0, len(rows), fan_in)]
-            if left == 1:
-                m.d.comb += self.o.eq(parities[0])
-            else:
-                kept = Signal(len(parities) * self.row_bits, name=f"parities_{level}")
-                with m.If(self.enable[level]):
-                    m.d.sync += kept.eq(Cat(parities))
-                rows = [kept.word_select(index, self.row_bits) for index in range(len(parities))]
+        # The last level is a single XOR of what is left.
+        for level, sizes in enumerate(fan_ins(len(rows), self.latency)[:-1]):
+            left = iter(rows)
+            parities = [reduce(xor, islice(left, size)) for size in sizes]
+            kept = Signal(len(parities) * self.row_bits, name=f"parities_{level}")
+            with m.If(self.enable[level]):
+                m.d.sync += kept.eq(Cat(parities))
+            rows = [kept.word_select(index, self.row_bits) for index in range(len(parities))]
+        m.d.comb += self.o.eq(reduce(xor, rows))
         return m
