@@ -13,7 +13,7 @@ import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
 from cimarron.isa import JOB_BYTES, JOB_WORDS, Opcode, Profile, unpack_job
 from cimarron_sim.compiler import CompileError, Place, Program, check, compile, mapping
-from cimarron_sim.compiler.bound import Bound, load_bound, mac_bound
+from cimarron_sim.compiler.bound import Bound, load_bound, weight_beats
 from cimarron_sim.compiler.explain import explain
 from cimarron_sim.compiler.layer import read_layer
 from cimarron_sim.compiler.mapping import Candidate, candidates, choose
@@ -21,7 +21,7 @@ from cimarron_sim.compiler.memory import Buffer, place
 from cimarron_sim.compiler.operator import read_operator
 from cimarron_sim.compiler.params import fold_zero_point, scale_record
 from cimarron_sim.compiler.predict import predict
-from cimarron_sim.compiler.stream import pack_rows
+from cimarron_sim.compiler.stream import pack_rows, weight_stream
 from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph, Quantization, Tensor
 from cimarron_sim.reference.execute import execute
@@ -230,7 +230,7 @@ def test_bounds_count_what_each_resource_does():
     builder = Builder((3, 20)).fully_connected(8)
     graph = builder.graph()
     layer = read_layer(graph, graph.nodes[0])
-    bound = mac_bound(layer, choose(layer, engine).tiling, engine)
+    bound = choose(layer, engine).bound
     assert bound.compute == 3 * 4 * 8
     assert bound.weights == 8 * 4 + 2 * 20
     assert bound.activations == 3 * 2 * (4 + 1)
@@ -244,7 +244,7 @@ def test_bounds_count_the_pieces_of_kernel_rows():
     # Runs of 3 x 2 = 6 bytes: 6 | 6 | 4 + 2 in rows of 16, in reads of 4 bytes: 2 + 2 + 1 + 1.
     graph = Builder((1, 5, 5, 2)).conv2d(4, (3, 3)).graph()
     layer = read_layer(graph, graph.nodes[0])
-    assert mac_bound(layer, choose(layer, TINY.engine).tiling, TINY.engine).activations == 9 * 6
+    assert choose(layer, TINY.engine).bound.activations == 9 * 6
 
 
 def test_utilisation_is_the_share_of_the_macros_work():
@@ -389,12 +389,24 @@ def test_strips_need_room_of_their_own():
 
 
 @given(layers())
+@settings(deadline=None)
 def test_no_layer_is_faster_than_its_bound(builder):
     graph = builder.graph()
     for node in graph.nodes:
         operator = read_operator(graph, node, TINY.engine)
         for candidate in candidates(operator.layer, TINY.engine):
             assert candidate.bound.cycles < candidate.cycles
+
+
+@given(layers())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_streams_take_as_many_beats_as_are_reckoned_with(builder):
+    graph = builder.graph()
+    for node in graph.nodes:
+        for candidate in candidates(read_operator(graph, node, TINY.engine).layer, TINY.engine):
+            (part,) = candidate.parts
+            stream = weight_stream(part.layer, part.tiling, graph.profile, TINY.engine)
+            assert len(stream) == TINY.engine.port_bytes * weight_beats(part.tiling, TINY.engine)
 
 
 def test_kernels_beyond_a_job_name_the_field():

@@ -29,7 +29,7 @@ from .window import Walk
 if TYPE_CHECKING:
     from .tiling import Tiling
 
-__all__ = ["NO_BOUND", "Bound", "load_bound", "mac_bound", "peak_macs", "store_bound"]
+__all__ = ["NO_BOUND", "Bound", "load_bound", "mac_bound", "peak_macs", "store_bound", "weight_beats"]
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,19 @@ def _reads(walk: Walk, rows: int, port_bytes: int) -> int:
     return reads
 
 
-def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig, passes: int | None = None) -> Bound:
-    """Bound of a layer, over all its jobs: as many as its tiling has stripes, or ``passes``."""
+def weight_beats(tiling: "Tiling", config: EngineConfig) -> int:
+    """Beats of the memory port that a weight stream takes, records and rows: every job of its layer reads it once."""
+    return tiling.loaded_words * config.param_beats + tiling.loaded_rows(config.macro.rows) * config.row_beats
+
+
+def mac_bound(layer: MacLayer, tiling: "Tiling", config: EngineConfig, passes: int) -> Bound:
+    """Bound of a layer, over as many jobs as ``passes``."""
     pixels = layer.images * tiling.walk.pixels
-    passes = layer.images * len(tiling.stripes) if passes is None else passes
     drains = sum(-(-words // config.lanes) for words in tiling.tile_words)
-    beats = tiling.loaded_words * config.param_beats + tiling.loaded_rows(config.macro.rows) * config.row_beats
     cycles = 1 if config.macro.plane_skipping else config.macro.operation_cycles(layer.act_bits)
     return Bound(
         compute=pixels * tiling.row_tiles * tiling.word_tiles * cycles,
-        weights=passes * beats,
+        weights=passes * weight_beats(tiling, config),
         activations=pixels * tiling.word_tiles * _reads(tiling.walk, config.macro.rows, config.act_port_bytes),
         outputs=pixels * tiling.row_tiles * drains,
     )

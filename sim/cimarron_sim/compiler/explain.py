@@ -97,7 +97,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _describe(candidate: Candidate, images: int) -> str:
+def _describe(candidate: Candidate) -> str:
     tiling = candidate.tiling
     parts = [f"{_count(tiling.row_tiles, 'row tile')} x {tiling.word_tiles} of {_count(tiling.outputs, 'channel')}"]
     if tiling.block.pixels > 1:
@@ -106,7 +106,7 @@ def _describe(candidate: Candidate, images: int) -> str:
         parts.append("weights loaded once")
     if len(candidate.parts) > 1:
         parts.append("input copied to strips")
-    parts.append(_count(images * sum(len(part.tiling.stripes) for part in candidate.parts), "job"))
+    parts.append(_count(sum(part.jobs for part in candidate.parts), "job"))
     return ", ".join(parts)
 
 
@@ -157,7 +157,7 @@ def explain(graph: Graph, config: EngineConfig) -> list[Alternative]:
             rows.append(
                 Alternative(
                     layer=layer.name,
-                    mapping=_describe(candidate, layer.images),
+                    mapping=_describe(candidate),
                     cycles=candidate.cycles,
                     reason=_reason(candidate, ranked, chosen),
                     is_chosen=candidate is chosen,

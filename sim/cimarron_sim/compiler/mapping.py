@@ -24,6 +24,11 @@ class Part:
     layer: MacLayer
     tiling: Tiling
 
+    @property
+    def jobs(self) -> int:
+        """How many they are, if all rows are computed in turn: one per image and stripe."""
+        return self.layer.images * len(self.tiling.stripes)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidate:
@@ -69,7 +74,7 @@ def _cycles(parts: tuple[Part, ...], config: EngineConfig) -> int:
 
 
 def _candidate(parts: tuple[Part, ...], config: EngineConfig) -> Candidate:
-    bounds = [mac_bound(part.layer, part.tiling, config) for part in parts]
+    bounds = [mac_bound(part.layer, part.tiling, config, passes=part.jobs) for part in parts]
     is_data_dependent = config.macro.plane_skipping
     cycles = sum(bound.cycles for bound in bounds) if is_data_dependent else _cycles(parts, config)
     return Candidate(parts=parts, bound=bounds[-1], cycles=cycles)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from cimarron.config import EngineConfig
 
 from ..graph import Graph
-from .bound import mac_bound
+from .bound import weight_beats
 from .cpu import CpuLayer
 from .errors import CompileError
 from .memory import Buffer, Misfit, place
@@ -28,7 +28,7 @@ class Plan:
     Parameters
     ----------
     order : Order
-        Its buffers include the strips that layers work with.
+        Its owners and buffers include the strips that layers work with.
     operators : tuple of Operator
         The order's layers.
     planes : dict of str to int
@@ -58,7 +58,7 @@ def _weights(operators: tuple[Operator, ...], config: EngineConfig) -> list[int]
     beats = []
     for operator in operators:
         if isinstance(operator, EngineLayer):
-            beats.append(mac_bound(operator.layer, operator.tiling, config, passes=1).weights)
+            beats.append(weight_beats(operator.tiling, config))
         else:
             beats.append(operator.bound(config).weights if isinstance(operator, VectorLayer) else 0)
     return beats
@@ -106,7 +106,8 @@ def _resident_plan(
         if isinstance(operator, EngineLayer) and operator.strips is not None
     )
     if strips:
-        order = replace(order, buffers=(*order.buffers, *strips))
+        owner = {**order.owner, **{buffer.name: buffer.name for buffer in strips}}
+        order = replace(order, owner=owner, buffers=(*order.buffers, *strips))
         addresses = place(order.buffers, order.steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
     return Plan(order=order, operators=operators, planes=planes, addresses=addresses)
 

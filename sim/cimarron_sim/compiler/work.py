@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from cimarron.config import EngineConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, pack_job
 
-from .bound import mac_bound
+from .bound import weight_beats
 from .operator import EngineLayer
 from .plan import Operator, Plan
 from .rows import Span, join
@@ -69,7 +69,7 @@ def _compute(
                 layer, part.tiling, config, profile=profile, x_address=addresses[layer.x.name],
                 y_address=addresses[layer.y.name], weight_address=address, rows=rows,
             )  # fmt: skip
-            address += config.port_bytes * mac_bound(layer, part.tiling, config, passes=1).weights
+            address += config.port_bytes * weight_beats(part.tiling, config)
         return items
     if isinstance(operator, VectorLayer):
         return list(operator.descriptors(addresses, address, rows))
@@ -80,7 +80,7 @@ def _copies(operator: Operator) -> int:
     """Jobs that copy the input."""
     if not isinstance(operator, EngineLayer):
         return 0
-    return sum(part.layer.images * len(part.tiling.stripes) for part in operator.parts[:-1])
+    return sum(part.jobs for part in operator.parts[:-1])
 
 
 def layer_work(
@@ -102,10 +102,7 @@ def layer_work(
     owner = plan.order.owner
     stripes = plan.stripes.get(step)
     if stripes is None:
-        addresses = {
-            **plan.addresses,
-            **{name: plan.addresses[at] for name, at in owner.items() if at in plan.addresses},
-        }
+        addresses = {name: plan.addresses[at] for name, at in owner.items() if at in plan.addresses}
         items = _compute(profile, operator, addresses, config, offset, None)
         return Work(items, passes=len(items) - _copies(operator))
     items: list[list[int] | bytes] = []
