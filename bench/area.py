@@ -116,8 +116,7 @@ def gated(rows: int, gating: bool, target: str) -> Row:
     """A whole macro of as many columns of bits as rows, two weight sets, whose idle parts stand still or do not."""
     config = MacroConfig(rows=rows, words=rows // 4, target=target, gating=gating)
     found = area(written(Macro(config), f"gating_{rows}_{'on' if gating else 'off'}_{target}"), target)
-    size = found.gates if target == "asic" else found.luts
-    row: Row = {"target": target, "cells": f"{rows}x{rows}", "gating": gating, "size": size, "carry": found.carry}
+    row: Row = {"target": target, "cells": f"{rows}x{rows}", "gating": gating, "size": found.size, "carry": found.carry}
     return row | {"transistors": found.transistors, "ffs": found.ffs}
 
 
@@ -125,8 +124,7 @@ def stored(storage: str, target: str) -> Row:
     """A whole macro with one kind of storage."""
     config = MacroConfig(**STORED, storage=storage, target=target)
     found = area(written(Macro(config), f"storage_{storage}_{target}"), target)
-    size = found.gates if target == "asic" else found.luts
-    row: Row = {"target": target, "storage": storage, "size": size, "memory_luts": found.memory_luts}
+    row: Row = {"target": target, "storage": storage, "size": found.size, "memory_luts": found.memory_luts}
     return row | {name: getattr(found, name) for name in ("carry", "ffs", "latches", "block_rams", "transistors")}
 
 

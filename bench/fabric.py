@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cimarron.board.board import BOARDS
+from cimarron_sim.compiler.bound import peak_macs
 from cimarron_sim.fpga.bitstream import build_bitstream
 from rich.console import Console
 from rich.table import Table
@@ -40,13 +41,13 @@ def measure(name: str, console: Console) -> dict[str, Any]:
     """One board: size, speed, and what follows from them."""
     build = built(name, console)
     config = BOARDS[name].config
-    macro = config.engine.macro
     wanted = config.clock_hz / 1e6
     reached = min(clock["achieved_mhz"] / clock["wanted_mhz"] for clock in build["clocks"]) * wanted
     mhz = wanted if build["timing_met"] else reached
     luts = build["resources"]["luts"]["placed"]
-    ones = macro.set_bits // macro.row_groups * macro.planes_per_cycle
-    gops = 2 * ones / 64 * mhz / 1e3
+    macs = peak_macs(config.engine, 8, 8)
+    ones = 64 * macs
+    gops = 2 * macs * mhz / 1e3
     return {
         "board": name,
         "part": build["part"],
@@ -54,7 +55,7 @@ def measure(name: str, console: Console) -> dict[str, Any]:
         "timing_met": build["timing_met"],
         "clock_mhz": round(mhz, 2),
         "reaches_mhz": round(reached, 2),
-        "macs_per_cycle": ones / 64,
+        "macs_per_cycle": macs,
         "gops": round(gops, 2),
         "gops_per_kluts": round(gops / luts * 1e3, 3),
         "density": round(ones * mhz / luts, 2),

@@ -43,11 +43,10 @@ def costs(macro: str, target: str) -> list[Row]:
     for option, parameters in OPTIONS.items():
         config = MacroConfig(**MACROS[macro], **parameters, target=target)
         found = area(write_verilog(Macro(config), SCRATCH, f"operations_{macro}_{option}_{target}"), target)
-        size = found.gates if target == "asic" else found.luts
-        base = rows[0] if rows else {"size": size, "ffs": found.ffs}
-        row: Row = {"macro": macro, "target": target, "option": option, "size": size, "ffs": found.ffs}
-        row |= {"added": size - base["size"], "added_ffs": found.ffs - base["ffs"]}
-        rows.append(row | {"ratio": round(size / base["size"], 3)})
+        base = rows[0] if rows else {"size": found.size, "ffs": found.ffs}
+        row: Row = {"macro": macro, "target": target, "option": option, "size": found.size, "ffs": found.ffs}
+        row |= {"added": found.size - base["size"], "added_ffs": found.ffs - base["ffs"]}
+        rows.append(row | {"ratio": round(found.size / base["size"], 3)})
     return rows
 
 

@@ -174,12 +174,14 @@ def test_floor_is_the_published_minimum(area, rows, bits, fewest):
 def test_cells_are_counted_in_look_up_tables(synthesis, target, cells, expected):
     found = synthesis.counted({"num_cells_by_type": cells}, target)
     assert (found.luts, found.carry, found.ffs) == expected
+    assert found.size == found.luts
 
 
 def test_gates_are_counted_without_flip_flops(synthesis):
     cells = {"$_AND_": 3, "$_XOR_": 2, "$_SDFF_PP0_": 5, "$scopeinfo": 1}
     found = synthesis.counted({"num_cells_by_type": cells, "estimated_num_transistors": "42+"}, "asic")
     assert (found.gates, found.transistors, found.ffs) == (5, 42, 5)
+    assert found.size == 5
 
 
 def test_a_missing_tool_ends_with_the_command_that_installs_it(synthesis, capsys):

@@ -77,6 +77,11 @@ class Area:
     latches: int = 0
     block_rams: int = 0
 
+    @property
+    def size(self) -> int:
+        """What the target counts in, of which the other is 0: gates, or look-up tables."""
+        return self.gates + self.luts
+
 
 def require(tools: Sequence[str]) -> None:
     """Exit with status 2 and the command that helps if a tool is missing; a tool's package has its name."""
