@@ -5,8 +5,10 @@ from itertools import pairwise
 
 from amaranth.hdl import Array, Assert, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
-from cimarron.macro.ports import Operation, OperationLayout, ResultLayout, WriteLayout
+from amaranth.lib.wiring import Out
+from cimarron.macro.ports import Operation, ResultLayout
+
+from .inputs import macro_inputs
 
 __all__ = ["MacroHandshake", "ones_in_vector"]
 
@@ -39,14 +41,7 @@ class MacroHandshake(wiring.Component):
     def __init__(self, macro, codes: Collection[int] = (Operation.MAC,)):
         self.macro = macro
         self.codes = codes
-        config = macro.config
-        super().__init__(
-            {
-                "write": In(stream.Signature(WriteLayout(config))),
-                "i_stream": In(stream.Signature(OperationLayout(config))),
-                "o_stream": Out(stream.Signature(ResultLayout(config))),
-            }
-        )
+        super().__init__({**macro_inputs(macro.config), "o_stream": Out(stream.Signature(ResultLayout(macro.config)))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,9 +1,10 @@
 """What an operation declares idle stands still."""
 
 from amaranth.hdl import Assert, Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-from cimarron.macro.ports import OperationLayout, WriteLayout
+
+from .inputs import macro_inputs
 
 __all__ = ["PARTS", "IdleGroups"]
 
@@ -38,14 +39,7 @@ class IdleGroups(wiring.Component):
     def __init__(self, macro, part: str):
         self.macro = macro
         self.part = part
-        config = macro.config
-        super().__init__(
-            {
-                "write": In(stream.Signature(WriteLayout(config))),
-                "i_stream": In(stream.Signature(OperationLayout(config))),
-                "ready": In(1),
-            }
-        )
+        super().__init__({**macro_inputs(macro.config), "ready": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -2,9 +2,10 @@
 
 from amaranth.asserts import AnyConst
 from amaranth.hdl import Assert, Assume, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-from cimarron.macro.ports import OperationLayout, WriteLayout
+
+from .inputs import macro_inputs
 
 __all__ = ["IdleSetWrites"]
 
@@ -24,14 +25,7 @@ class IdleSetWrites(wiring.Component):
     def __init__(self, macro, twin):
         self.macro = macro
         self.twin = twin
-        config = macro.config
-        super().__init__(
-            {
-                "write": In(stream.Signature(WriteLayout(config))),
-                "i_stream": In(stream.Signature(OperationLayout(config))),
-                "ready": In(1),
-            }
-        )
+        super().__init__({**macro_inputs(macro.config), "ready": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
