@@ -17,6 +17,7 @@ from cimarron_sim.fpga.bitstream import build_top, require_timing
 from cimarron_sim.fpga.crossings import Crossing, CrossingReport
 from cimarron_sim.fpga.fit import FitError, check_fit, check_memories
 from cimarron_sim.fpga.flow import FLOWS
+from cimarron_sim.fpga.pairs import lone_flip_flops
 from cimarron_sim.fpga.stage import Stages
 from cimarron_sim.fpga.summary import Summary
 from cimarron_sim.fpga.timing import ClockTiming, TimingError, read_clocks, read_paths
@@ -106,6 +107,22 @@ def test_memories_are_refused_before_synthesis():
     check_memories(fits, SMALL)
     with pytest.raises(FitError, match=r"ram_bytes 131072 .* fill \d+ block RAMs of 2048 bytes, the part has 56"):
         check_memories(replace(fits, ram_bytes=128 * 1024), SMALL)
+
+
+def test_a_look_up_table_feeds_one_flip_flop_and_each_other_needs_one_to_pass_its_data():
+    def cell(kind, **connections):
+        return {"type": kind, "connections": {port: [bit] for port, bit in connections.items()}}
+
+    cells = {
+        "logic": cell("LUT2", I0=1, I1=2, F=10),
+        "other logic": cell("LUT1", I0=10, F=11),
+        "fed": cell("DFFRE", D=10, Q=20),
+        "fed by the same": cell("DFF", D=10, Q=21),
+        "fed by a flip-flop": cell("DFFE", D=20, Q=22),
+        "fed by an adder": cell("DFF", D=12, Q=23),
+        "adder": cell("ALU", I0=21, I1=22, SUM=12),
+    }
+    assert lone_flip_flops({"cells": cells}) == 3
 
 
 # Timing.

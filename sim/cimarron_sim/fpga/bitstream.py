@@ -26,6 +26,7 @@ from .config_file import config_text
 from .crossings import ELABORATE, CrossingReport, examine_file
 from .fit import check_fit, check_memories
 from .flow import FLOWS, Flow
+from .pairs import lone_flip_flops
 from .stage import Stages
 from .summary import Summary
 from .timing import ClockTiming, CriticalPath, TimingError, read_clocks, read_paths
@@ -224,7 +225,11 @@ def _synthesise(flow: Flow, folder: Path, say: Callable[[str], None]) -> Resourc
     script = f"read_rtlil whole.il\n{flow.synthesise} -top {TOP} -json netlist.json\ntee -q -o cells.json stat -json\n"
     _yosys(script, folder, "synthesise", say)
     design = json.loads((folder / "cells.json").read_text(encoding="utf-8"))["design"]
-    return flow.takes(design["num_cells_by_type"])
+    needs = flow.takes(design["num_cells_by_type"])
+    if flow.paired:
+        netlist = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
+        needs = replace(needs, luts=needs.luts + lone_flip_flops(netlist["modules"][TOP]))
+    return needs
 
 
 def _place(

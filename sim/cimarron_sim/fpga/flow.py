@@ -35,6 +35,9 @@ class Flow:
         are fields of `Resources`.
     block_bytes : int
         Bytes of one block RAM.
+    paired : bool
+        Whether the data of a flip-flop come through the look-up table beside it only, see
+        `cimarron_sim.fpga.pairs.lone_flip_flops`.
     """
 
     cells: str
@@ -47,6 +50,7 @@ class Flow:
     suffix: str
     sites: Mapping[str, tuple[str, ...]]
     block_bytes: int
+    paired: bool = False
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -128,6 +132,7 @@ FLOWS: Mapping[str, Flow] = {
         suffix="fs",
         sites={"luts": ("LUT4", "ALU"), "ffs": ("DFF",), "brams": ("BSRAM",), "dsps": ("MULT18X18",)},
         block_bytes=2048,
+        paired=True,
     ),
     "ice40": Flow(
         cells="+/ice40/cells_sim.v",
