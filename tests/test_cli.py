@@ -2,12 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from cimarron.config import PRESETS
+from cimarron.config import PRESETS, load_config
 from cimarron_sim.cli import main
+from cimarron_sim.compiler import compile
+from cimarron_sim.compiler.predict import jobs_of
+from cimarron_sim.frontend import load
 from cimarron_sim.report import files
 from cimarron_sim.report.files import NAMES
 from cimarron_sim.runner import session
@@ -98,6 +102,19 @@ def test_check_lists_every_operator(model):
     assert code == 0
     assert re.search(r"layer\s+│ fully_connected\s+│ engine", stdout)
     assert re.search(r"│ x\s+│ quantize\s+│ host", stdout)
+
+
+def test_check_counts_the_jobs_that_run(tmp_path):
+    file = tmp_path / "narrow.toml"
+    file.write_text("[engine]\nact_buffer_bytes = 512\n")
+    digits = Path(__file__).parents[1] / "examples" / "digits" / "digits_conv.onnx"
+    program = compile(load(digits), load_config(str(file)))
+    jobs = {layer.name: len(jobs) for layer, jobs in zip(program.layers, jobs_of(program), strict=True)}
+    del jobs["input"]
+    assert max(jobs.values()) > 1, "nothing is moved to main memory"
+    code, stdout, _ = call("check", digits, "--config", file)
+    assert code == 0
+    assert {name: int(count) for name, count in re.findall(r"│ (\w+) .* (\d+) jobs? ", stdout)} == jobs
 
 
 def test_check_explains_how_layers_are_cut(model):

@@ -20,6 +20,7 @@ from cimarron_sim.compiler.mapping import Candidate, candidates, choose
 from cimarron_sim.compiler.memory import Buffer, place
 from cimarron_sim.compiler.operator import read_operator
 from cimarron_sim.compiler.params import fold_zero_point, scale_record
+from cimarron_sim.compiler.plan import plan_network
 from cimarron_sim.compiler.predict import predict
 from cimarron_sim.compiler.stream import pack_rows, weight_stream
 from cimarron_sim.frontend import load
@@ -260,6 +261,26 @@ def test_check_places_every_operator():
         ("layer0", Place.ENGINE), ("flat1", Place.ENGINE), ("head", Place.ENGINE),
     ]  # fmt: skip
     assert verdicts[0].reason == "8 x 4 weights of 8 bits in 1 x 1 tiles, 1 job"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "buffer", "jobs"),
+    [(52, 8192, "2 jobs"), (60, 8192, "1 job"), (60, 1024, None)],
+    ids=["strips", "no room for strips", "main memory"],
+)
+def test_check_counts_every_job_of_a_plan(outputs, buffer, jobs):
+    config = SocConfig(engine=dataclasses.replace(DEFAULT.engine, act_buffer_bytes=buffer))
+    graph = thin_rows(outputs).graph()
+    found = len(jobs_of(compile(graph, config)))
+    if jobs is None:
+        # Rows of the output leave as they are computed.
+        jobs = f"{found} jobs"
+        assert found >= 6
+    else:
+        assert int(jobs[0]) == found - 1, "besides the one that loads the input"
+    (verdict,) = check(graph, config, plan_network(graph, config.engine)[1])
+    assert f" x {outputs} weights of 8 bits in " in verdict.reason
+    assert verdict.reason.endswith(f" tiles, {jobs}")
 
 
 def test_check_names_what_cannot_run_and_compile_refuses_it():

@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from .compiler.check import Place, check
-from .compiler.compile import compile
+from .compiler.compile import assemble, compile
 from .compiler.errors import CompileError
 from .compiler.explain import Alternative, Movement, explain, movements
 from .compiler.image import ProgramError
+from .compiler.plan import plan_network
 from .compiler.predict import predict
 from .fpga.crossings import CrossingError
 from .fpga.fit import FitError
@@ -193,14 +194,16 @@ def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: 
     else:
         graph = load(model)
         verdicts = check(graph, config)
-        for verdict in verdicts:
-            table.add_row(verdict.name, verdict.op, verdict.place.value, verdict.reason)
         refused = [verdict for verdict in verdicts if verdict.place is Place.UNSUPPORTED]
         if not refused:
             _one_input(graph)
-            program = compile(graph, config)
+            pruning, plan = plan_network(graph, config.engine)
+            program = assemble(pruning, plan, config)
+            verdicts = check(graph, config, plan)
             if explains:
                 alternatives, moved = explain(graph, config.engine), movements(program)
+        for verdict in verdicts:
+            table.add_row(verdict.name, verdict.op, verdict.place.value, verdict.reason)
     _console().print(table)
     if alternatives:
         _console().print(_mapping_table(alternatives))

@@ -4,16 +4,18 @@ import enum
 from collections import defaultdict
 from dataclasses import dataclass
 
-from cimarron.config import SocConfig
+from cimarron.config import EngineConfig, SocConfig
 
 from ..graph import Graph, Node
 from .cpu import CpuLayer
 from .errors import CompileError
 from .fold import fold
-from .operator import EngineLayer, read_operator
+from .operator import read_operator
 from .params import params
+from .plan import Operator, Plan
 from .tiling import jobs
 from .vector import VectorLayer
+from .work import Places, layer_work
 
 __all__ = ["Place", "Verdict", "check"]
 
@@ -46,39 +48,54 @@ class Verdict:
     reason: str
 
 
-def _engine(graph: Graph, operator: EngineLayer, config: SocConfig) -> str:
-    layer, tiling = operator.layer, operator.tiling
-    params(layer, graph.profile)
-    count = len(jobs(layer, tiling, config.engine, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
-    return (
-        f"{tiling.walk.depth} x {layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
-        f" {tiling.word_tiles} tiles, {_count(count)}"
-    )
-
-
 def _count(jobs: int) -> str:
     return f"{jobs} job{'s' if jobs > 1 else ''}"
 
 
-def _vector(layer: VectorLayer) -> str:
-    layer.descriptors(defaultdict(int), 0)
-    return f"{layer.y.size} values, {_count(len(layer.steps))}"
+def _verdict(node: Node, operator: Operator, jobs: int) -> Verdict:
+    if isinstance(operator, CpuLayer):
+        reason = f"{operator.y.size} values, {len(operator.data)} bytes of tables"
+        return Verdict(node.name, node.op, Place.CPU, reason)
+    if isinstance(operator, VectorLayer):
+        return Verdict(node.name, node.op, Place.ENGINE, f"{operator.y.size} values, {_count(jobs)}")
+    tiling = operator.tiling
+    reason = (
+        f"{tiling.walk.depth} x {operator.layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
+        f" {tiling.word_tiles} tiles, {_count(jobs)}"
+    )
+    return Verdict(node.name, node.op, Place.ENGINE, reason)
 
 
-def _node(graph: Graph, node: Node, config: SocConfig) -> Verdict:
+def _jobs_alone(graph: Graph, operator: Operator, config: EngineConfig) -> int:
+    """Jobs of an operator by itself; raises if some number of them does not fit its field."""
+    if isinstance(operator, CpuLayer):
+        return 0
+    if isinstance(operator, VectorLayer):
+        operator.descriptors(defaultdict(int), 0)
+        return len(operator.steps)
+    layer, tiling = operator.layer, operator.tiling
+    params(layer, graph.profile)
+    return len(jobs(layer, tiling, config, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
+
+
+def _alone(graph: Graph, node: Node, config: EngineConfig) -> Verdict:
     if node.op == "reshape":
         return Verdict(node.name, node.op, Place.ENGINE, "the bytes stay where they are")
     try:
-        operator = read_operator(graph, node, config.engine)
-        if isinstance(operator, CpuLayer):
-            return Verdict(
-                node.name, node.op, Place.CPU, f"{operator.y.size} values, {len(operator.data)} bytes of tables"
-            )
-        if isinstance(operator, VectorLayer):
-            return Verdict(node.name, node.op, Place.ENGINE, _vector(operator))
-        return Verdict(node.name, node.op, Place.ENGINE, _engine(graph, operator, config))
+        operator = read_operator(graph, node, config)
+        return _verdict(node, operator, _jobs_alone(graph, operator, config))
     except CompileError as error:
         return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))
+
+
+def _planned(graph: Graph, plan: Plan, config: EngineConfig) -> dict[str, Verdict]:
+    """By the name of its node, what becomes of each layer of a plan."""
+    places = Places(plan=plan, memory=plan.spilled)
+    verdicts = {}
+    for step, (node, operator) in enumerate(zip(plan.order.layers, plan.operators, strict=True), 1):
+        work = layer_work(graph.profile, operator, places, step, config, 0)
+        verdicts[node.name] = _verdict(node, operator, len(work.items))
+    return verdicts
 
 
 def _ports(graph: Graph, names: tuple[str, ...], op: str) -> list[Verdict]:
@@ -91,7 +108,7 @@ def _ports(graph: Graph, names: tuple[str, ...], op: str) -> list[Verdict]:
     ]
 
 
-def check(graph: Graph, config: SocConfig) -> list[Verdict]:
+def check(graph: Graph, config: SocConfig, plan: Plan | None = None) -> list[Verdict]:
     """Where each operator runs, in the order of execution.
 
     Whether all activations fit the buffer together, and the program the memory, is for `compile` to say.
@@ -100,6 +117,9 @@ def check(graph: Graph, config: SocConfig) -> list[Verdict]:
     ----------
     graph : Graph
     config : SocConfig
+    plan : Plan, optional
+        Of the network (see `plan_network`): tiles and jobs are those that will run, with the jobs that copy and move
+        activations. Without it they are those of each operator alone.
 
     Returns
     -------
@@ -108,8 +128,9 @@ def check(graph: Graph, config: SocConfig) -> list[Verdict]:
     """
     folding = fold(graph)
     kept = {node.name: node for node in folding.graph.nodes}
+    planned = {} if plan is None else _planned(graph, plan, config.engine)
     verdicts = [
-        _node(folding.graph, kept[node.name], config)
+        planned.get(node.name) or _alone(folding.graph, kept[node.name], config.engine)
         if node.name in kept
         else Verdict(node.name, node.op, Place.ENGINE, f"in layer {folding.into[node.name]!r}, whose scale says it all")
         for node in graph.nodes

@@ -11,18 +11,17 @@ from ..graph import Graph
 from .bound import NO_BOUND, load_bound, mac_bound, peak_macs, store_bound
 from .check import Place, check
 from .errors import CompileError
-from .fold import fold
 from .image import HEADER_BYTES, descriptor, finish, step
 from .layout import Layout, lay_out
 from .operator import EngineLayer
-from .plan import Plan, make_plan
+from .plan import Plan, plan_network
 from .program import Activation, Layer, Placement, Program
-from .prune import Pruning, prune
+from .prune import Pruning
 from .stream import weight_stream
 from .vector import VectorLayer
 from .work import Places, Work, layer_work, load_job
 
-__all__ = ["compile"]
+__all__ = ["assemble", "compile"]
 
 
 def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
@@ -146,31 +145,9 @@ def _placements(graph: Graph, places: Places) -> tuple[Placement, ...]:
     return tuple(sorted(found, key=lambda placement: placement.first))
 
 
-def compile(graph: Graph, config: SocConfig) -> Program:
-    """Compile a network for the given hardware.
-
-    Same graph and configuration, same bytes.
-
-    Parameters
-    ----------
-    graph : Graph
-        With one input and one output.
-    config : SocConfig
-
-    Returns
-    -------
-    Program
-
-    Raises
-    ------
-    CompileError
-        If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
-    """
-    _refuse_unsupported(graph, config)
-    engine = config.engine
-    pruning = prune(fold(graph).graph, engine.lanes)
-    graph = pruning.graph
-    plan = make_plan(graph, engine)
+def assemble(pruning: Pruning, plan: Plan, config: SocConfig) -> Program:
+    """The program of a planned network: see `plan_network`, and `compile`, which does both."""
+    graph, engine = pruning.graph, config.engine
     streams = [
         b"".join(weight_stream(part.layer, part.tiling, graph.profile, engine) for part in operator.parts)
         if isinstance(operator, EngineLayer)
@@ -219,3 +196,27 @@ def compile(graph: Graph, config: SocConfig) -> Program:
         model_hash=graph.model_hash,
         profile=Profile(graph.profile).name.lower(),
     )
+
+
+def compile(graph: Graph, config: SocConfig) -> Program:
+    """Compile a network for the given hardware.
+
+    Same graph and configuration, same bytes.
+
+    Parameters
+    ----------
+    graph : Graph
+        With one input and one output.
+    config : SocConfig
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    CompileError
+        If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
+    """
+    _refuse_unsupported(graph, config)
+    return assemble(*plan_network(graph, config.engine), config)

@@ -7,13 +7,11 @@ from cimarron.isa import Opcode
 
 from ..graph import Graph
 from .bound import Bound
-from .fold import fold
 from .mapping import Candidate, candidates
 from .operator import EngineLayer
-from .plan import make_plan
+from .plan import plan_network
 from .predict import jobs_of
 from .program import Program
-from .prune import prune
 
 __all__ = ["Alternative", "Movement", "explain", "movements"]
 
@@ -141,7 +139,7 @@ def explain(graph: Graph, config: EngineConfig) -> list[Alternative]:
         That the hardware can run.
     config : EngineConfig
     """
-    plan = make_plan(prune(fold(graph).graph, config.lanes).graph, config)
+    _, plan = plan_network(graph, config)
     layers = [operator for operator in plan.operators if isinstance(operator, EngineLayer)]
     allow_strips = any(operator.strips for operator in layers)
     rows = []

@@ -9,14 +9,16 @@ from ..graph import Graph
 from .bound import weight_beats
 from .cpu import CpuLayer
 from .errors import CompileError
+from .fold import fold
 from .memory import Buffer, Misfit, place
 from .operator import EngineLayer, read_operator
 from .planes import choose_planes
+from .prune import Pruning, prune
 from .schedule import Order, schedule
 from .spill import Stripes, respill, spill
 from .vector import VectorLayer
 
-__all__ = ["Operator", "Plan", "make_plan"]
+__all__ = ["Operator", "Plan", "make_plan", "plan_network"]
 
 Operator = EngineLayer | VectorLayer | CpuLayer
 
@@ -134,3 +136,9 @@ def make_plan(graph: Graph, config: EngineConfig) -> Plan:
         return _resident_plan(graph, order, addresses, config, allow_strips=True)
     except Misfit:
         return _resident_plan(graph, order, addresses, config, allow_strips=False)
+
+
+def plan_network(graph: Graph, config: EngineConfig) -> tuple[Pruning, Plan]:
+    """What is left of a network when it is folded and pruned, and the plan of that; raises as `make_plan`."""
+    pruning = prune(fold(graph).graph, config.lanes)
+    return pruning, make_plan(pruning.graph, config)
