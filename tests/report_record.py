@@ -17,6 +17,10 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
         cost = {"cycles": cycles, "cycles_min": cycles, "cycles_max": cycles}
         return {"layer": name, "op": op, "on": on, **cost, **empty, **fields}
 
+    def activity(kind: str, step: int | None, begin: int, end: int, *amounts: int, **fields: Any) -> dict[str, Any]:
+        where = {"step": step, "kind": kind, "layer": None, "waits": False, **fields}
+        return {**where, "begin": begin, "end": end, **dict(zip(("instructions", "bus"), amounts, strict=True))}
+
     load = layer(
         names[0], "load", "engine", 10, streamed_bytes=12, bound=3,
         bounds={"compute": 0, "weights": 3, "activations": 0, "outputs": 3}, rest=6,
@@ -31,7 +35,7 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
         names[2], "softmax", "cpu", 15, stalls={"input": 0, "weights": 0, "output": 0, "control": 15}
     )  # fmt: skip
     return {
-        "format": 2, "cimarron": "0.1.0", "model": "made up", "model_hash": "ab" * 32, "profile": "tflm",
+        "format": 3, "cimarron": "0.1.0", "model": "made up", "model_hash": "ab" * 32, "profile": "tflm",
         "config": {"clock_hz": clock_hz, "engine": {"lanes": 1, "macro": {"rows": 16}}}, "config_hash": "0123abcd",
         "port_bytes": 4, "samples": 2, "tensors_compared": 8, "mismatches": 0, "mismatch_list": [],
         "cycles_per_inference": 100, "cycles_per_inference_min": 100, "cycles_per_inference_max": 130,
@@ -58,6 +62,15 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
                 {"layer": 1, "on": "engine", "begin": 12, "end": 44},
                 {"layer": 1, "on": "engine", "begin": 48, "end": 80},
                 {"layer": 2, "on": "cpu", "begin": 80, "end": 95},
+            ],
+            "cpu": [
+                activity("command", None, 0, 2, 1, 1),
+                activity("jobs", 0, 2, 7, 4, 2),
+                activity("jobs", 1, 7, 45, 30, 0, waits=True),
+                activity("jobs", 1, 45, 50, 4, 1),
+                activity("softmax", 2, 50, 81, 20, 0, waits=True, layer=2),
+                activity("softmax", 2, 81, 95, 9, 7, layer=2),
+                activity("end", 3, 95, 100, 2, 0),
             ],
         },
     }  # fmt: skip

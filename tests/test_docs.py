@@ -292,6 +292,7 @@ def report_parts(record: dict) -> dict[str, dict]:
         "tensors": record["buffer"]["tensors"][0],
         "timeline": record["timeline"],
         "spans": record["timeline"]["spans"][0],
+        "cpu": record["timeline"]["cpu"][0],
     }
 
 
@@ -312,7 +313,7 @@ def test_the_example_equals_onnx_runtime_and_its_report_is_as_documented(network
 
 def test_the_schema_of_reports_demands_what_is_documented():
     schema = json.loads((ROOT / "sim/cimarron_sim/report/schema.json").read_text())
-    kinds = {"layers": "layer", "tensors": "tensor", "timeline": "timeline", "spans": "span"}
+    kinds = {"layers": "layer", "tensors": "tensor", "timeline": "timeline", "spans": "span", "cpu": "activity"}
     parts = {"report": schema, "buffer": schema["properties"]["buffer"]}
     parts |= {subject: schema["$defs"][kind] for subject, kind in kinds.items()}
     for subject, part in parts.items():

@@ -39,7 +39,7 @@ def test_wheel_holds_both_packages_and_their_data(wheel):
     shipped = {str(Path(*Path(name).parts[1:])) for name in tracked}
     assert shipped <= names
     assert {"cimarron_sim/runner/harness.cpp", "cimarron_sim/runner/waivers.vlt"} <= names
-    assert {"cimarron_sim/runner/memories.vlt", "cimarron_sim/firmware/firmware.bin"} <= names
+    assert {"cimarron_sim/runner/public.vlt", "cimarron_sim/firmware/firmware.bin"} <= names
     assert not any(name.startswith(("tests/", "tb/", "bench/")) for name in names)
     assert "License-Expression: BSD-2-Clause" in metadata
     assert any(name.endswith("licenses/LICENSE") for name in names)

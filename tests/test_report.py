@@ -5,7 +5,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from cimarron_sim.report import files
 from cimarron_sim.report.columns import layer_csv
 from cimarron_sim.report.files import NAMES, ReportError, read_report, write_report
 from cimarron_sim.report.page import page
-from cimarron_sim.report.plots import INKS, shares_over_time
+from cimarron_sim.report.plots import INKS, execution_over_time, shares_over_time
 from cimarron_sim.report.table import print_run, run_summary
 from cimarron_sim.report.trace import TRACKS, trace
 from cimarron_sim.report.words import layer_costs, remarks, shortened
@@ -85,6 +85,56 @@ def test_spans_end_where_layers_do(session):
     ends = np.cumsum([layer["cycles"] for layer in record["layers"]])
     assert {span["layer"]: span["end"] for span in spans} == dict(enumerate(ends))
     assert all(a["end"] <= b["begin"] < b["end"] for a, b in pairwise(spans))
+
+
+# CPU.
+
+
+def check_cpu(record):
+    """No gap, no overlap, steps in order; waiting begins while the engine works and ends when it no longer does."""
+    timeline = record["timeline"]
+    cpu = timeline["cpu"]
+    assert cpu[0]["begin"] == 0
+    assert all(a["end"] == b["begin"] for a, b in pairwise(cpu))
+    assert sum(part["end"] - part["begin"] for part in cpu) == record["cycles_per_inference"]
+    assert all(part["begin"] < part["end"] for part in cpu)
+    assert all((a["step"], a["waits"]) != (b["step"], b["waits"]) for a, b in pairwise(cpu))
+    steps = [part["step"] for part in cpu]
+    assert steps[0] is None
+    assert [step for step, _ in groupby(steps[1:])] == list(range(max(steps[1:]) + 1))
+    assert (cpu[0]["kind"], cpu[-1]["kind"]) == ("command", "end")
+    for part in cpu:
+        assert part["bus"] <= part["end"] - part["begin"]
+        assert part["instructions"] <= part["end"] - part["begin"]
+
+
+def idle_cycles(timeline, begin, end):
+    """Clock cycles from `begin` to `end` in which the engine had no job."""
+    idle = [(first, first + length) for letter, first, length in runs(timeline["phases"]) if letter == "i"]
+    return sum(max(0, min(end, high) - max(begin, low)) for low, high in idle)
+
+
+#: Clock cycles from a look at the engine's status to the next: the way through the wait loop, as waveforms have it.
+LOOK = 12
+
+
+@pytest.mark.cosim
+def test_the_cpu_s_cycles_are_those_of_the_inference(session):
+    check_cpu(session.record)
+
+
+@pytest.mark.cosim
+def test_the_cpu_waits_only_while_the_engine_works(session):
+    timeline = session.record["timeline"]
+    waits = [part for part in timeline["cpu"] if part["waits"]]
+    assert waits
+    for part in waits:
+        # The engine is done when the CPU looks next.
+        assert 0 <= idle_cycles(timeline, part["begin"], part["end"]) < LOOK
+        assert idle_cycles(timeline, part["begin"], part["end"] - LOOK) == 0
+    # Having handed over, the CPU has nothing else to do.
+    busy = timeline["cycles"] - idle_cycles(timeline, 0, timeline["cycles"])
+    assert sum(part["end"] - part["begin"] for part in waits) > 0.9 * busy
 
 
 @pytest.mark.cosim
@@ -157,6 +207,23 @@ def test_what_the_cpu_computes_is_its_own(long_record):
             assert 0.9 * layer["cycles"] < span["end"] - span["begin"] <= layer["cycles"]
 
 
+@pytest.mark.cosim
+def test_a_step_of_the_cpu_waits_for_the_engine_and_then_executes(long_record):
+    timeline = long_record["timeline"]
+    check_cpu(long_record)
+    (softmax,) = [index for index, layer in enumerate(long_record["layers"]) if layer["on"] == "cpu"]
+    begin, first, then = [part for part in timeline["cpu"] if part["layer"] == softmax]
+    assert [part["kind"] for part in (begin, first, then)] == ["softmax"] * 3
+    assert [part["waits"] for part in (begin, first, then)] == [False, True, False]
+    # Begun while the engine works, it ends behind the engine's last job, where the step's span begins.
+    (span,) = [span for span in timeline["spans"] if span["on"] == "cpu"]
+    assert begin["begin"] < 0.1 * span["begin"]
+    assert span["begin"] <= first["end"] < span["begin"] + LOOK
+    # The next step is begun when the word with its number arrives in memory.
+    assert span["end"] <= then["end"] < span["end"] + 100
+    assert then["instructions"] > 100
+
+
 # CSV.
 
 
@@ -193,9 +260,18 @@ def test_the_trace_shows_layers_jobs_and_steps():
     assert events(record, "layers") == [("input", 0, 10), ("conv", 10, 70), ("softmax", 80, 15)]
     assert events(record, "engine: jobs") == [("input", 4, 6), ("conv", 12, 32), ("conv", 48, 32)]
     assert events(record, "CPU") == [
-        ("hand over", 0, 4), ("hand over", 10, 2), ("hand over", 44, 4), ("softmax", 80, 15), ("answer", 95, 5),
+        ("take command", 0, 2), ("hand over", 2, 5), ("wait for engine", 7, 38), ("hand over", 45, 5),
+        ("wait for engine", 50, 31), ("softmax", 81, 14), ("answer", 95, 5),
     ]  # fmt: skip
     assert events(record, "memory port") == [("beat", 5, 3), ("beat", 12, 20)]
+
+
+def test_a_core_that_is_the_engine_itself_hands_nothing_over():
+    record = made_up()
+    record["config"]["engine_in"] = "software"
+    assert {name for name, _, _ in events(record, "CPU")} == {
+        "take command", "run jobs", "wait for engine", "softmax", "answer",
+    }  # fmt: skip
 
 
 def test_durations_of_phases_add_up():
@@ -377,6 +453,14 @@ def test_shares_over_time_are_those_of_the_phases():
     assert [sum(parts) for parts in zip(*shares.values(), strict=True)] == pytest.approx([1] * 7)
 
 
+def test_execution_over_time_is_that_of_the_cpu():
+    timeline = made_up()["timeline"]
+    shares = execution_over_time(timeline, 10)
+    # It waits from 7 to 45 and from 50 to 81.
+    assert shares == pytest.approx([0.7, 0, 0, 0, 0.5, 0, 0, 0, 0.9, 1])
+    assert sum(execution_over_time(timeline, 7)) * 100 / 7 == pytest.approx(100 - 38 - 31)
+
+
 # Words.
 
 
@@ -457,7 +541,7 @@ def spoiled(**fields):
         ("[" * 100_000, "is not JSON: name the report.json"),
         ('{"layers": []}', "is no report: name the report.json"),
         ("[]", "is no report"),
-        (spoiled(format=1), "has format 1, this version shows format 2: run the model again"),
+        (spoiled(format=2), "has format 2, this version shows format 3: run the model again"),
         (spoiled(format="<b>"), "has format '<b>', this version"),
         (spoiled(layers=[]), "is damaged: layers: .*: run the model again"),
         (spoiled(samples="2"), "is damaged: samples: '2' is not of type 'integer'"),
@@ -465,6 +549,14 @@ def spoiled(**fields):
         (
             spoiled(timeline={**made_up()["timeline"], "spans": [{"layer": 3, "on": "cpu", "begin": 0, "end": 1}]}),
             r"is damaged: timeline.spans\[0\] contradicts",
+        ),
+        (
+            spoiled(timeline={**made_up()["timeline"], "cpu": made_up()["timeline"]["cpu"][1:]}),
+            r"is damaged: timeline.cpu\[0\] contradicts",
+        ),
+        (
+            spoiled(timeline={**made_up()["timeline"], "cpu": made_up()["timeline"]["cpu"][:-1]}),
+            r"is damaged: timeline.cpu does not end with the inference",
         ),
         (
             spoiled(buffer={"bytes": 64, "tensors": [{**made_up()["buffer"]["tensors"][0], "last": 4}]}),

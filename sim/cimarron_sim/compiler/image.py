@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cimarron.config import SocConfig
 from cimarron.isa import (
@@ -17,7 +17,7 @@ from cimarron.isa import (
     Step,
 )
 
-__all__ = ["HEADER_BYTES", "ProgramError", "align", "descriptor", "finish", "header_of", "step", "verify"]
+__all__ = ["HEADER_BYTES", "ProgramError", "align", "descriptor", "finish", "header_of", "step", "steps_of", "verify"]
 
 HEADER_BYTES = 4 * len(PROGRAM_HEADER)
 
@@ -115,6 +115,22 @@ def _check_steps(image: bytes, header: dict[str, int]) -> None:
             return
         offset += 4 * length
     raise ProgramError(RunStatus.BAD_STEP, f"the program has no valid step at byte {offset}: compile the model again")
+
+
+def steps_of(image: bytes) -> Iterator[tuple[Step, int]]:
+    """Steps of an image that `verify` accepts, each with its jobs: those that it hands to the engine, or itself as one.
+
+    A step that only moves data, or ends the program, has none.
+    """
+    offset, kind = header_of(image)["steps_offset"], None
+    while kind is not Step.END:
+        word = int.from_bytes(image[offset : offset + 4], "little")
+        kind = Step(word & 0xFF)
+        if kind is Step.JOBS:
+            yield kind, int.from_bytes(image[offset + 8 : offset + 12], "little")
+        else:
+            yield kind, int(kind not in (Step.FETCH, Step.END))
+        offset += 4 * (word >> 16)
 
 
 def verify(image: bytes, config: SocConfig | None = None) -> dict[str, int]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from cimarron.config import SocConfig
-from cimarron.isa import RunStatus
+from cimarron.isa import RunStatus, Step
 
 from .bound import Bound
-from .image import ProgramError, verify
+from .image import ProgramError, steps_of, verify
 
 __all__ = ["Activation", "Layer", "Placement", "Program"]
 
@@ -173,6 +173,11 @@ class Program:
     def output_offset(self) -> int:
         """Where the host finds the output: bytes from the start of the image."""
         return self.header["output_offset"]
+
+    @property
+    def steps(self) -> tuple[tuple[Step, int], ...]:
+        """What the firmware does, in order: kind of each step, and how many of the program's jobs are its own."""
+        return tuple(steps_of(self.image))
 
     def verify(self, config: SocConfig) -> None:
         """Check that the given hardware can run it.

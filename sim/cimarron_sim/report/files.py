@@ -121,9 +121,18 @@ def _damage(record: dict[str, Any]) -> str:
     for index, tensor in enumerate(record["buffer"]["tensors"]):
         if not tensor["first"] < layers or not tensor["first"] <= tensor["last"] <= layers:
             return f"buffer.tensors[{index}] contradicts the layers"
+    return _timeline_damage(record["timeline"], layers) if record["timeline"] else ""
+
+
+def _timeline_damage(timeline: dict[str, Any], layers: int) -> str:
     end = 0
-    for index, span in enumerate((record["timeline"] or {"spans": []})["spans"]):
+    for index, span in enumerate(timeline["spans"]):
         if span["layer"] >= layers or not end <= span["begin"] <= span["end"]:
             return f"timeline.spans[{index}] contradicts the layers or the span before"
         end = span["end"]
-    return ""
+    end = 0
+    for index, part in enumerate(timeline["cpu"]):
+        if (part["layer"] or 0) >= layers or not end == part["begin"] < part["end"]:
+            return f"timeline.cpu[{index}] contradicts the layers or what is before"
+        end = part["end"]
+    return "" if end == timeline["cycles"] else "timeline.cpu does not end with the inference"

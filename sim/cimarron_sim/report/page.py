@@ -56,5 +56,8 @@ def page(record: dict[str, Any]) -> str:
         settings=_settings(record["config"]),
         causes=CAUSES,
         profile=_PROFILES.get(record["profile"], ""),
+        executing=sum(
+            part["end"] - part["begin"] for part in (record["timeline"] or {"cpu": []})["cpu"] if not part["waits"]
+        ),
         inside=sum(layer["cycles"] for layer in record["layers"]),
     )

@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogFormatter, MaxNLoc
 from ..runner.timeline import PHASES, runs
 from .words import CAUSES, layer_costs, shortened
 
-__all__ = ["INKS", "buffer_map", "cycle_bars", "over_time", "roofline", "shares_over_time"]
+__all__ = ["INKS", "buffer_map", "cycle_bars", "execution_over_time", "over_time", "roofline", "shares_over_time"]
 
 #: What is drawn in which colour of the page: style variables, which differ between light and dark mode. Matplotlib
 #: knows no variables, so each stands there as a colour of its own until the SVG is done.
@@ -235,19 +235,34 @@ def _stretches(timeline: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
         yield cause, begin, end
 
 
+def _spread(shares: list[float], begin: int, end: int, width: float) -> None:
+    """Add the cycles from `begin` to `end`, as shares of equal parts of so many cycles each."""
+    for part in range(int(begin / width), min(len(shares), math.ceil(end / width))):
+        overlap = min(end, (part + 1) * width) - max(begin, part * width)
+        shares[part] += max(0.0, overlap) / width
+
+
 def shares_over_time(timeline: dict[str, Any], bins: int) -> dict[str, list[float]]:
     """Share of each cause in each of so many equal parts of the inference."""
     width = timeline["cycles"] / bins
     shares = {cause: [0.0] * bins for cause in CAUSES}
     for cause, begin, end in _stretches(timeline):
-        for part in range(int(begin / width), min(bins, math.ceil(end / width))):
-            overlap = min(end, (part + 1) * width) - max(begin, part * width)
-            shares[cause][part] += max(0.0, overlap) / width
+        _spread(shares[cause], begin, end, width)
+    return shares
+
+
+def execution_over_time(timeline: dict[str, Any], bins: int) -> list[float]:
+    """Share of the cycles in which the CPU executed, in each of so many equal parts of the inference."""
+    width = timeline["cycles"] / bins
+    shares = [0.0] * bins
+    for part in timeline["cpu"]:
+        if not part["waits"]:
+            _spread(shares, part["begin"], part["end"], width)
     return shares
 
 
 def over_time(record: dict[str, Any]) -> str:
-    """What the engine did from the command to the answer; empty if nobody looked."""
+    """What engine and CPU did from the command to the answer; empty if nobody looked."""
     timeline = record["timeline"]
     if timeline is None or not timeline["phases"]:
         return ""
@@ -263,13 +278,18 @@ def over_time(record: dict[str, Any]) -> str:
             if any(shares[cause]):
                 axes.stairs(top, edges, baseline=base, fill=True, color=INKS[cause], linewidth=0)
             base = top
-        axes.set(xlim=(0, cycles), ylim=(0, 1))
-        axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        # Below the engine, the CPU: in the same colour whatever it executes, waiting is empty.
+        bottom, top = -0.35, -0.1
+        heights = [bottom + share * (top - bottom) for share in execution_over_time(timeline, bins)]
+        axes.stairs(heights, edges, baseline=bottom, fill=True, color=INKS["cpu"], linewidth=0)
+        axes.axhline(0, color=INKS["ink"], linewidth=0.25)
+        axes.set(xlim=(0, cycles), ylim=(bottom, 1))
+        axes.set_yticks([(bottom + top) / 2, 0, 0.5, 1], ["CPU", "0", "50 %", "100 %"])
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("clock cycles since the command")
         _mark_layers(axes, timeline)
 
-    return _svg("time", 1.9, draw)
+    return _svg("time", 2.3, draw)
 
 
 def _mark_layers(axes: Axes, timeline: dict[str, Any]) -> None:

@@ -15,28 +15,41 @@ __all__ = ["TRACKS", "trace"]
 #: What the tracks are called, from top to bottom; a track's number is its thread id.
 TRACKS = ("layers", "CPU", "engine: jobs", "engine: phases", "memory port")
 
+#: What the CPU executes in steps that compute no layer, by kind.
+_EXECUTES = {"command": "take command", "jobs": "hand over", "fetch": "copy output", "end": "answer"}
+#: What it does with jobs if there is no engine in gates.
+_RUNS = "run jobs"
+_WAITS = "wait for engine"
+
 _LAYERS, _CPU, _JOBS, _PHASES, _PORT = range(1, len(TRACKS) + 1)
 _PROCESS = 1
+
+
+def _activity(record: dict[str, Any], part: dict[str, Any]) -> str:
+    if part["waits"]:
+        return _WAITS
+    if part["layer"] is not None:
+        return record["layers"][part["layer"]]["layer"]
+    if part["kind"] == "jobs" and record["config"].get("engine_in") == "software":
+        return _RUNS
+    return _EXECUTES.get(part["kind"], part["kind"])
 
 
 def _spans(record: dict[str, Any]) -> Iterator[tuple[int, str, int, int, dict[str, Any]]]:
     """Track, name, first cycle, length and remarks of everything that has a name of its own."""
     timeline, layers = record["timeline"], record["layers"]
-    before = at_rest = 0
+    before = 0
     for index, span in enumerate(timeline["spans"]):
         layer = layers[span["layer"]]
         name, begin, end = layer["layer"], span["begin"], span["end"]
-        if span["on"] == "cpu":
-            yield _CPU, name, begin, end - begin, {"op": layer["op"]}
-        else:
-            # Whatever the CPU does while the engine works is not recorded; while it rests, it waits for the CPU.
-            yield _CPU, "hand over", at_rest, begin - at_rest, {}
+        if span["on"] == "engine":
             yield _JOBS, name, begin, end - begin, {"op": layer["op"], "job": index}
-        at_rest = end
         if index + 1 == len(timeline["spans"]) or timeline["spans"][index + 1]["layer"] != span["layer"]:
             yield _LAYERS, name, before, end - before, {key: layer[key] for key in ("op", "on", "macs", "bound")}
             before = end
-    yield _CPU, "answer", at_rest, timeline["cycles"] - at_rest, {}
+    for part in timeline["cpu"]:
+        args = {key: part[key] for key in ("step", "kind", "instructions", "bus")}
+        yield _CPU, _activity(record, part), part["begin"], part["end"] - part["begin"], args
 
 
 def trace(record: dict[str, Any]) -> dict[str, Any]:

@@ -28,10 +28,11 @@
 #include <vector>
 
 #include "Vharness.h"
+#include "cpu_track.h"
 #include "isa.h"
 #include "serial.h"
+#include "variables.h"
 #include "verilated.h"
-#include "verilated_syms.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -53,29 +54,13 @@ struct Dump {
     uint32_t spilled;  // whether the address is one of the program image's memory, or of the activation buffer
 };
 
-[[noreturn]] void fail(const std::string& sentence) {
-    std::fprintf(stderr, "%s\n", sentence.c_str());
-    std::exit(3);
-}
-
-// An array of the design, wherever it is in the hierarchy. Its elements lie one after the other, low byte first.
-const VerilatedVar* find_array(VerilatedContext& context, const std::string& name) {
-    const VerilatedVar* found = nullptr;
-    for (const auto& scope : *context.scopeNameMap()) {
-        const VerilatedVar* variable = scope.second->varFind(name.c_str());
-        if (variable && found) fail("the design has more than one public array " + name);
-        if (variable) found = variable;
-    }
-    return found;
-}
-
 uint8_t* bytes_of(const VerilatedVar* variable) { return static_cast<uint8_t*>(variable->datap()); }
 
 // The activation buffer: byte a lies in lane a % lanes at a / lanes.
 class ActBuffer {
 public:
     explicit ActBuffer(VerilatedContext& context) {
-        while (const VerilatedVar* lane = find_array(context, "lane" + std::to_string(lanes.size()))) {
+        while (const VerilatedVar* lane = find_variable(context, "lane" + std::to_string(lanes.size()))) {
             lanes.push_back(bytes_of(lane));
             bytes += lane->totalSize();
         }
@@ -248,7 +233,7 @@ public:
 #endif
         top.uart_rx = 1;
         top.eval();
-        const VerilatedVar* memory = find_array(context, "memory");
+        const VerilatedVar* memory = find_variable(context, "memory");
         if (!memory) fail("the design has no public array memory");
         ram = bytes_of(memory);
         ram_bytes = memory->totalSize();
@@ -317,7 +302,10 @@ public:
         seen = read_counters();
         first_busy = NEVER;
         idle_since = cycles;
-        if (sample + 1 == request.samples) timeline.emplace();
+        if (sample + 1 == request.samples) {
+            timeline.emplace();
+            cpu.emplace(context, cycles);
+        }
         std::printf("{\"kind\": \"start\", \"sample\": %u, \"cycle\": %llu, ", sample, count());
         print_counters();
         std::printf("}\n");
@@ -327,8 +315,11 @@ public:
         if (timeline) {
             std::printf(", \"timeline\": ");
             timeline->print();
+            std::printf(", \"cpu\": ");
+            cpu->print(cycles);
         }
         timeline.reset();
+        cpu.reset();
     }
 
     // Lets the chip finish what it is printing: until the line has been idle for the time of two characters.
@@ -372,6 +363,7 @@ private:
         }
         if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
         const bool beat = top.beat;
+        if (cpu) cpu->step(cycles);
         edge(1);
         const Timeline::Phase phase = what_happened();
         if (phase != Timeline::IDLE) {
@@ -451,6 +443,7 @@ private:
     uint64_t first_busy = NEVER;  // since the last job or step ended
     uint64_t idle_since = 0;
     std::optional<Timeline> timeline;
+    std::optional<CpuTrack> cpu;
     uint32_t sample = 0;
     uint32_t job = 0;
     const char* const trace_path;

@@ -22,6 +22,7 @@ from cimarron.config import SocConfig
 from cimarron.isa import EngineError, RunStatus
 
 from ..firmware import load as load_firmware
+from .activity import activities
 from .soc import build_simulator
 from .timeline import Span, Timeline
 
@@ -405,7 +406,8 @@ class Simulation:
             begin = max(line["begin"] - origin, spans[-1].end if spans else 0)
             layer = bisect.bisect_left(last_jobs, line["job"])
             spans.append(Span(layer=layer, on=line["on"], begin=begin, end=line["cycle"] - origin))
-        return Timeline(**done["timeline"], spans=tuple(spans))
+        cpu = activities(done["cpu"], program.steps, last_jobs)
+        return Timeline(**done["timeline"], spans=tuple(spans), cpu=tuple(cpu))
 
     @staticmethod
     def _layers(

@@ -23,8 +23,8 @@ __all__ = ["build_simulator", "soc_verilog"]
 
 _HERE = Path(__file__).parent
 _HARNESS = (_HERE / "harness.v", _HERE / "harness.cpp")
-_HEADERS = (_HERE / "serial.h",)
-_MEMORIES = _HERE / "memories.vlt"
+_HEADERS = tuple(_HERE / name for name in ("cpu_track.h", "serial.h", "variables.h"))
+_PUBLIC = _HERE / "public.vlt"
 
 # --public-ignore: the core marks signals public, and what depends on those is computed three times per cycle.
 _FLAGS = ("-Wall", "--cc", "--exe", "--build", "--top-module", "harness", "--x-assign", "fast",
@@ -130,7 +130,7 @@ def _build(config: SocConfig, design: Path, build_dir: Path, *, trace: bool) -> 
     flags = [*_FLAGS, *(["--trace-vcd"] if trace else [])]
     if config.engine.macro.double_pumped:
         flags += ["-DDOUBLE_PUMPED", "-CFLAGS", "-DDOUBLE_PUMPED"]
-    inputs = [WAIVERS, _MEMORIES, design, core_source(config), *_HARNESS]
+    inputs = [WAIVERS, _PUBLIC, design, core_source(config), *_HARNESS]
     optimise = "-O2"
     key = _digest(
         [

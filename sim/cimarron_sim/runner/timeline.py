@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .activity import Activity
+
 __all__ = ["PHASES", "PORT", "Span", "Timeline", "runs"]
 
 #: Letters of `Timeline.phases`: what the engine did. Each cycle has one of them, the first that is true in this order:
@@ -57,12 +59,15 @@ class Timeline:
         Runs of `PORT`.
     spans : tuple of Span
         In the order in which they ended; none overlaps another.
+    cpu : tuple of Activity
+        One behind the other, without gaps; they fill the inference. Their cycles are exact, whatever the resolution.
     """
 
     resolution: int
     phases: str
     port: str
     spans: tuple[Span, ...]
+    cpu: tuple[Activity, ...]
 
 
 def runs(text: str) -> Iterator[tuple[str, int, int]]:
