@@ -60,7 +60,7 @@ def waveforms(path: Path) -> dict[str, list[int]]:
     The file is Verilator's, of two states and a change per line; other readers refuse names with a dollar in front.
     """
     names: dict[str, str] = {}
-    values = dict.fromkeys(SIGNALS, 0)
+    values: dict[str, int] = dict.fromkeys(SIGNALS, 0)
     cycles: dict[str, list[int]] = {name: [] for name in SIGNALS}
     now = 0
     for line in path.read_text().splitlines():
@@ -145,13 +145,15 @@ def test_instructions_and_requests_are_those_of_the_core(seen):
 @pytest.mark.slow
 def test_a_refused_hand_over_waits_until_the_engine_has_fetched():
     _, inference = Simulation(TINY).run(in_two_parts(), [bytes(20)] * 2, processes=1).inferences
-    cpu = inference.timeline.cpu
+    timeline = inference.timeline
+    assert timeline is not None
+    cpu = timeline.cpu
     assert [(part.step, part.waits) for part in cpu] == [
         (None, False), (0, False), (1, False), (1, True), (1, False), (2, False), (2, True), (2, False),
     ]  # fmt: skip
     # The engine still works when the second hand-over is accepted.
     (_, second) = [part for part in cpu if part.waits]
     assert [part.kind for part in cpu] == ["command", *["jobs"] * 4, *["end"] * 3]
-    assert second.end > inference.timeline.spans[-1].end
+    assert second.end > timeline.spans[-1].end
     first = cpu[3]
-    assert first.end < inference.timeline.spans[0].end
+    assert first.end < timeline.spans[0].end

@@ -48,6 +48,15 @@ def test_header_describes_the_image(program):
     assert words["memory_bytes"] >= words["output_offset"] + 6
 
 
+def test_steps_of_a_program_hold_all_of_its_jobs(program):
+    assert program.steps == ((Step.JOBS, 2), (Step.FETCH, 0), (Step.END, 0))
+    builder = Builder((1, 6, 6, 4), seed=5).conv2d(4, (3, 3)).softmax()
+    # Behind the load and the layer, the CPU's step is a job of its own, the last.
+    steps = compile(builder.graph(), TINY).steps
+    assert steps[-3:] == ((Step.SHARE, 1), (Step.FETCH, 0), (Step.END, 0))
+    assert steps[:-3] == ((Step.JOBS, compile(builder.graph(), TINY).layers[-1].last_job),)
+
+
 def test_saved_programs_come_back(program, tmp_path):
     program.save(tmp_path / "digits")
     assert Program.load(tmp_path / "digits", TINY) == program

@@ -293,7 +293,7 @@ def run_command(
     """Run MODEL on the simulated chip and compare every layer with the reference.
 
     Leaves output_<n>.npy and the report in the output folder: report.html to look at, report.json, report.csv and, for
-    Perfetto, trace.json.
+    Perfetto, trace.json: what layers, CPU, engine and memory port did, cycle by cycle.
 
     With --target serial:/dev/ttyUSB0 it runs on a chip behind a serial port, whose configuration --config names, and
     the outputs are compared. The port begins at the configuration's uart_baud; baud=N has both ends change it.
