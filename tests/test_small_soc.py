@@ -349,6 +349,18 @@ def test_networks_come_out_as_the_reference_says(simulation):
             np.testing.assert_array_equal(layer.output, expected[layer.tensor])
         np.testing.assert_array_equal(inference.output, expected[graph.outputs[0]])
         assert 0 < inference.firmware_cycles < inference.cycles
+    # The core is the engine, and never waits for it.
+    timeline = result.inferences[-1].timeline
+    assert timeline is not None
+    assert [(part.kind, part.waits) for part in timeline.cpu] == [
+        ("command", False), ("jobs", False), ("fetch", False), ("end", False),
+    ]  # fmt: skip
+    assert sum(part.end - part.begin for part in timeline.cpu) == result.inferences[-1].cycles
+    jobs = timeline.cpu[1]
+    assert jobs.begin <= timeline.spans[0].begin
+    assert timeline.spans[-1].end <= jobs.end
+    # Without a cache, each instruction is a request of a cycle at least.
+    assert all(part.instructions < part.bus < part.end - part.begin for part in timeline.cpu)
 
 
 @pytest.mark.cosim
