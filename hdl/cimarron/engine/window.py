@@ -16,8 +16,10 @@ class Window(wiring.Component):
     """Reads and writes of 32 bits, between those of a running job.
 
     A write takes the buffer's write port and a read its read port for one cycle, with priority over the
-    job; a read waits while ``hold`` is high. Answers come one (write) or two (read) cycles later. Beyond
-    the buffer, reads return 0, writes do nothing, and ``bad_address`` pulses with the answer, in the next cycle.
+    job; a read waits while ``hold`` is high. What is asked for is kept first: jobs stop for a port in the cycle
+    after, so that no path leads from the bus through all of a job's stages. Answers come one (write) or three (read)
+    cycles later, a write's with the cycle in which it is done. Beyond the buffer, reads return 0 after one cycle,
+    writes do nothing, and ``bad_address`` pulses with the answer, in the next cycle.
     """
 
     def __init__(self, config: EngineConfig):
@@ -39,21 +41,26 @@ class Window(wiring.Component):
         m = Module()
         bus = self.bus
         addr = Cat(0, 0, bus.adr)
-        answered = Signal()
+        writing, reading, answered = Signal(), Signal(), Signal()
         outside = addr >= self.config.act_buffer_bytes
-        request = bus.cyc & bus.stb & ~bus.ack & ~answered
+        request = bus.cyc & bus.stb & ~(bus.ack | reading | answered)
         m.d.comb += [
-            self.read.addr.eq(addr),
-            self.write.addr.eq(addr),
-            self.write.data.as_value().eq(bus.dat_w),
-            self.write.mask.eq(bus.sel),
-            self.steal_write.eq(request & bus.we & ~outside),
-            self.steal_read.eq(request & ~bus.we & ~outside & ~self.hold),
+            self.steal_write.eq(writing),
+            self.steal_read.eq(reading & ~self.hold),
             self.read.enable.eq(self.steal_read),
         ]
+        with m.If(request):
+            m.d.sync += [
+                self.read.addr.eq(addr),
+                self.write.addr.eq(addr),
+                self.write.data.as_value().eq(bus.dat_w),
+                self.write.mask.eq(bus.sel),
+            ]
         m.d.sync += [
+            writing.eq(request & bus.we & ~outside),
+            reading.eq((request & ~bus.we & ~outside) | (reading & self.hold)),
             answered.eq(self.steal_read),
-            bus.ack.eq(self.steal_write | answered | (request & outside)),
+            bus.ack.eq((request & (bus.we | outside)) | answered),
             self.bad_address.eq(request & outside),
             self.address.eq(addr),
             bus.dat_r.eq(0),
