@@ -58,8 +58,9 @@ class Window(wiring.Component):
             ]
         m.d.sync += [
             writing.eq(request & bus.we & ~outside),
-            reading.eq((request & ~bus.we & ~outside) | (reading & self.hold)),
-            answered.eq(self.steal_read),
+            # An initiator may give up while its read waits: nothing answers then.
+            reading.eq((request & ~bus.we & ~outside) | (reading & self.hold & bus.cyc & bus.stb)),
+            answered.eq(self.steal_read & bus.cyc & bus.stb),
             bus.ack.eq((request & (bus.we | outside)) | answered),
             self.bad_address.eq(request & outside),
             self.address.eq(addr),
