@@ -583,9 +583,7 @@ PRESETS: dict[str, SocConfig] = {
     "tiny": SocConfig(engine=_TINY, ram_bytes=128 * 1024),
     "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
     "ulx3s": SocConfig(
-        engine=EngineConfig(
-            macro=MacroConfig(words=16, adder="ripple", pipeline=1, gating=False, target="ecp5")
-        ),
+        engine=EngineConfig(macro=MacroConfig(words=16, adder="ripple", pipeline=1, gating=False, target="ecp5")),
         ram_bytes=256 * 1024,
         clock_hz=25_000_000,
     ),
