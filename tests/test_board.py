@@ -45,7 +45,7 @@ def test_the_top_has_the_ports_of_the_pin_file(board):
     ports = {path[0]: Shape.cast(member.shape).width for path, member, _ in top.signature.flatten(top)}
     flash = {port: 1 for port in ports if port.startswith("flash_")}
     assert ports == {"clk": 1, "rst": 1, "uart_rx": 1, "uart_tx": 1, "led": board.leds} | flash
-    assert len(flash) == (4 if board.config.engine_in == "software" else 0)
+    assert len(flash) == (4 if board.name == "icebreaker" else 0)
 
 
 @each_board
@@ -174,9 +174,14 @@ def test_the_flash_image_is_what_the_boot_memory_looks_for():
     assert image == b"CIMF" + (8).to_bytes(4, "little") + binascii.crc32(firmware).to_bytes(4, "little") + firmware
 
 
-def test_software_as_an_engine_is_refused_where_its_memories_are_not():
+def test_firmware_comes_from_the_flash_only_where_memory_is_empty():
     board = find_board("ulx3s")
     macro = dataclasses.replace(PRESETS["icebreaker"].engine.macro, target="ecp5")
     engine = dataclasses.replace(PRESETS["icebreaker"].engine, macro=macro)
-    with pytest.raises(ConfigError, match="engine_in software keeps its memory in large RAMs of an iCE40"):
-        board.check(dataclasses.replace(PRESETS["icebreaker"], engine=engine))
+    config = dataclasses.replace(PRESETS["icebreaker"], engine=engine, clock_hz=25_000_000)
+    board.check(config)
+    assert not board.boots_from_flash(config)
+    assert "flash_clk" not in BoardTop(board, config).signature.members
+    board = find_board("icebreaker")
+    assert board.boots_from_flash(board.config)
+    assert "flash_clk" in BoardTop(board, board.config).signature.members

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from cimarron.board.board import find_board
 from cimarron.board.top import BoardTop
-from cimarron.soc.cpu import cpu_source
+from cimarron.soc.sources import core_source
 from cimarron_sim.firmware import load
 from cimarron_sim.runner.verilog import write_verilog
 from echo_top import ROOT
@@ -23,7 +23,7 @@ def test_the_firmware_greets_after_configuration_and_after_the_button(name, tmp_
     board = find_board(name)
     # Only the baud rate is not the board's: the simulator is slow.
     config = replace(board.config, uart_baud=board.config.clock_hz // 8)
-    top = write_verilog(BoardTop(board, config, ram_init=load()), tmp_path, "board")
+    top = write_verilog(BoardTop(board, config, ram_init=load(config.cpu)), tmp_path, "board")
     parameters = {
         "OSCILLATOR_HZ": float(board.oscillator_hz),
         "BAUD": float(config.uart_baud),
@@ -33,7 +33,7 @@ def test_the_firmware_greets_after_configuration_and_after_the_button(name, tmp_
     }
     options = [f"-Pbench.{parameter}={value}" for parameter, value in parameters.items()]
     program = tmp_path / "bench.vvp"
-    sources = [ROOT / "tests" / "board_bench.v", top, cpu_source()]
+    sources = [ROOT / "tests" / "board_bench.v", top, core_source(config)]
     subprocess.run(["iverilog", "-g2005-sv", "-s", "bench", *options, "-o", program, *sources], check=True)
     done = subprocess.run(["vvp", "-n", program], check=True, text=True, capture_output=True)
     assert "silent" not in done.stdout

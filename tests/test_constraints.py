@@ -42,7 +42,7 @@ def ports_of(path):
     """Ports that a file must constrain, bit by bit."""
     board = BOARDS.get(path.stem)
     assert board is not None, path
-    flash = {"flash_clk", "flash_copi", "flash_cs_n", "flash_cipo"} if board.config.engine_in == "software" else set()
+    flash = {"flash_clk", "flash_copi", "flash_cs_n", "flash_cipo"} if path.stem == "icebreaker" else set()
     return PORTS | flash | {f"led[{index}]" for index in range(board.leds)}
 
 

@@ -109,6 +109,15 @@ def test_memories_are_refused_before_synthesis():
         check_memories(replace(fits, ram_bytes=128 * 1024), SMALL)
 
 
+def test_partial_sums_of_the_small_system_count_among_its_memories():
+    board = find_board("tang_nano_20k")
+    check_memories(board.config, board.fpga)
+    # 64 KiB in one bank, 16 KiB of activations and 32 KiB of partial sums in one of 64 KiB.
+    engine = replace(board.config.engine, act_buffer_bytes=16384, psum_entries=8192)
+    with pytest.raises(FitError, match=r"psum_entries 65536 fill 64 block RAMs of 2048 bytes, the part has 46"):
+        check_memories(replace(board.config, engine=engine), board.fpga)
+
+
 def test_a_look_up_table_feeds_one_flip_flop_and_each_other_needs_one_to_pass_its_data():
     def cell(kind, **connections):
         return {"type": kind, "connections": {port: [bit] for port, bit in connections.items()}}

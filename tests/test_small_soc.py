@@ -4,6 +4,7 @@
 import importlib
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -266,7 +267,11 @@ def engine_of(macro: MacroConfig, weight_port_bits: int = 32) -> EngineConfig:
         ({"cpu": "picorv32", "engine_in": "gates"}, "soc.engine_in gates needs cpu vexriscv, not picorv32"),
         ({"cpu": "vexriscv"}, "soc.engine_in software needs cpu picorv32, not vexriscv"),
         ({"cpu": "serv"}, "soc.cpu must be vexriscv or picorv32, not 'serv'"),
-        ({"ram_bytes": 131072}, "soc.ram_bytes must be 65536, one bank, if the engine is software"),
+        (
+            {"ram_bytes": 131072},
+            "soc.ram_bytes must fit the 65536 bytes of a bank if the engine is software and the target ice40, not take"
+            " 131072",
+        ),
         (
             {"engine": engine_of(MacroConfig(rows=16, words=8), 64)},
             "soc.engine.weight_port_bits must be 32, the core's word, if the engine is software, not 64",
@@ -281,9 +286,9 @@ def engine_of(macro: MacroConfig, weight_port_bits: int = 32) -> EngineConfig:
             " software, not 12",
         ),
         (
-            {"engine": engine_of(MacroConfig(rows=16, words=8))},
-            "soc.engine.act_buffer_bytes 65536 and psum_entries 8192 x 4 bytes take 98304 bytes; a bank of software's"
-            " has 65536",
+            {"engine": engine_of(MacroConfig(rows=16, words=8, target="ice40"))},
+            "soc.engine.act_buffer_bytes 65536 + psum_entries 8192 x 4 bytes must fit the 65536 bytes of a bank if the"
+            " engine is software and the target ice40, not take 131072",
         ),
     ],
 )
@@ -296,6 +301,15 @@ def test_systems_that_cannot_be_built_are_refused(changes, sentence):
     }
     with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}$"):
         SocConfig(**(software | changes))
+
+
+@pytest.mark.parametrize(
+    ("act_buffer_bytes", "psum_entries", "expected"), [(8192, 2048, 16384), (8192, 4096, 32768), (65536, 8192, 131072)]
+)
+def test_a_bank_holds_activations_and_partial_sums(act_buffer_bytes, psum_entries, expected):
+    engine = replace(CONFIG.engine, act_buffer_bytes=act_buffer_bytes, psum_entries=psum_entries)
+    engine = replace(engine, macro=replace(engine.macro, target="ecp5"))
+    assert replace(CONFIG, engine=engine, ram_bytes=131072).bank_bytes == expected
 
 
 def test_a_system_of_one_s_own_can_be_written_down(tmp_path):

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ STORAGE_TARGETS = {
 CPUS = ("vexriscv", "picorv32")
 ENGINES = ("gates", "software")
 
-#: The memory of a system without an engine in gates: two banks, one for firmware and program, one for activations and
-#: partial sums, each of two single-port blocks of an iCE40 UltraPlus.
+#: What two single-port blocks of an iCE40 UltraPlus hold: there, each of the two banks of memory of a system without an
+#: engine in gates, one for firmware and program, one for activations and partial sums.
 BANK_BYTES = 65536
 
 
@@ -496,9 +496,9 @@ class SocConfig:
         One of `CPUS`: ``picorv32`` if the engine is software, else ``vexriscv``.
     engine_in : str
         One of `ENGINES`: whether jobs are executed by gates, or by firmware that drives the macro. In software,
-        ``weight_port_bits`` is 32, and activations and partial sums share one bank of memory (`BANK_BYTES`).
+        ``weight_port_bits`` is 32, and activations and partial sums share a bank of memory, see `bank_bytes`.
     ram_bytes : int
-        Main memory, a power of two, 64 KiB to 16 MiB; one bank if the engine is software.
+        Main memory, a power of two, 64 KiB to 16 MiB.
     clock_hz : int
         Frequency the UART divides and reports convert cycles with, in hertz.
     uart_baud : int
@@ -535,8 +535,6 @@ class SocConfig:
     def _check_software(self) -> None:
         """What the firmware that takes the engine's place can work with."""
         engine, macro = self.engine, self.engine.macro
-        if self.ram_bytes != BANK_BYTES:
-            raise ConfigError(f"soc.ram_bytes must be {BANK_BYTES}, one bank, if the engine is software")
         if engine.weight_port_bits != 32:
             raise ConfigError(
                 f"soc.engine.weight_port_bits must be 32, the core's word, if the engine is software,"
@@ -551,12 +549,30 @@ class SocConfig:
                 f"soc.engine.macro.rows must be a multiple of the 8 activations of one instruction if the engine is"
                 f" software, not {macro.rows}"
             )
-        used = engine.act_buffer_bytes + 4 * engine.psum_entries
-        if used > BANK_BYTES:
-            raise ConfigError(
-                f"soc.engine.act_buffer_bytes {engine.act_buffer_bytes} and psum_entries {engine.psum_entries} x 4"
-                f" bytes take {used} bytes; a bank of software's has {BANK_BYTES}"
+        # Only an UltraPlus is large enough among the iCE40, and its large blocks are the only memory of that size.
+        if macro.target == "ice40":
+            self._check_blocks("ram_bytes", self.ram_bytes)
+            self._check_blocks(
+                f"engine.act_buffer_bytes {engine.act_buffer_bytes} + psum_entries {engine.psum_entries} x 4 bytes",
+                self.bank_bytes,
             )
+
+    @staticmethod
+    def _check_blocks(what: str, size: int) -> None:
+        if size > BANK_BYTES:
+            raise ConfigError(
+                f"soc.{what} must fit the {BANK_BYTES} bytes of a bank if the engine is software and the target ice40,"
+                f" not take {size}"
+            )
+
+    @property
+    def bank_bytes(self) -> int:
+        """Bytes of the memory for activations and partial sums if the engine is software, a power of two.
+
+        The smallest that holds ``act_buffer_bytes`` and ``psum_entries`` x 4 bytes.
+        """
+        used = self.engine.act_buffer_bytes + 4 * self.engine.psum_entries
+        return 1 << (used - 1).bit_length()
 
 
 _TINY = EngineConfig(
@@ -575,6 +591,14 @@ _ICEBREAKER = EngineConfig(
     act_buffer_bytes=32768, act_port_bytes=4, weight_port_bits=32, psum_entries=8192, lanes=1, queue_jobs=2,
 )  # fmt: skip
 
+#: Fits a GW2AR-18 beside PicoRV32; 16 rows multiply at a time.
+_TANG_NANO = EngineConfig(
+    macro=MacroConfig(
+        rows=64, words=32, row_groups=4, storage="lut_ram", write_bits=32, target="gowin", gating=False
+    ),
+    act_buffer_bytes=8192, act_port_bytes=4, weight_port_bits=32, psum_entries=2048, lanes=1, queue_jobs=2,
+)  # fmt: skip
+
 #: Named configurations: ``default`` is what documentation and benches speak of, ``tiny`` simulates fastest,
 #: ``cells256`` has the 256 x 256 bit cells that published macros use. The others fit the boards of `cimarron.board`
 #: that they are named after.
@@ -589,7 +613,7 @@ PRESETS: dict[str, SocConfig] = {
     ),
     "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=30_000_000),
     "tang_nano_20k": SocConfig(
-        engine=replace(_SMALL, macro=replace(_SMALL.macro, target="gowin")), ram_bytes=64 * 1024, clock_hz=27_000_000
+        engine=_TANG_NANO, cpu="picorv32", engine_in="software", ram_bytes=64 * 1024, clock_hz=27_000_000
     ),
     "icebreaker": SocConfig(
         engine=_ICEBREAKER, cpu="picorv32", engine_in="software", ram_bytes=BANK_BYTES, clock_hz=12_000_000

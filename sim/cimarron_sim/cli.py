@@ -445,7 +445,7 @@ def bitstream_command(name: str, config_name: str | None, seed: int, output: Pat
     click.echo(folder / summary.bitstream)
     require_timing(summary)
     click.echo(f"load it with: openFPGALoader -b {board.loader} {folder / summary.bitstream}")
-    if config.engine_in == "software":
+    if board.boots_from_flash(config):
         image = folder / FLASH_IMAGE
         click.echo(f"and its firmware: openFPGALoader -b {board.loader} -f -o {FLASH_FIRMWARE:#x} {image}")
 

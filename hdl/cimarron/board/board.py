@@ -71,6 +71,10 @@ class Board:
         name = f"{self.name}.{_SUFFIX[self.fpga.family]}"
         return next((folder / name for folder in _PINS if (folder / name).is_file()), _PINS[-1] / name)
 
+    def boots_from_flash(self, config: SocConfig) -> bool:
+        """Whether the firmware of a system comes from the board's flash, since its memory has no initial contents."""
+        return config.engine_in == "software" and self.fpga.has_empty_memory
+
     def check(self, config: SocConfig) -> None:
         """Check that a configuration is made for the board's FPGA.
 
@@ -84,11 +88,6 @@ class Board:
             raise ConfigError(
                 f"engine.macro.target is {target}, but {self.name} has an FPGA of family {self.fpga.family}:"
                 f' set target = "{self.fpga.family}" under [engine.macro]'
-            )
-        if config.engine_in == "software" and target != "ice40":
-            raise ConfigError(
-                f"engine_in software keeps its memory in large RAMs of an iCE40, which {self.name} does not have:"
-                f" set engine_in to gates"
             )
         if config.engine.macro.double_pumped and self.fpga.family != "ecp5":
             raise ConfigError(

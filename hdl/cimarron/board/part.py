@@ -60,6 +60,11 @@ class Part:
         if self.family not in FAMILIES:
             raise ValueError(f"part.family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
 
+    @property
+    def has_empty_memory(self) -> bool:
+        """Whether a small system's memory lies in large RAMs: after configuration they are empty, unlike block RAM."""
+        return self.has.big_rams > 0
+
 
 #: Counts are what nextpnr says is available, and every build checks that they still are.
 PARTS = {

@@ -87,9 +87,9 @@ class BoardTop(wiring.Component):
     config : SocConfig
         Its ``clock_hz`` is what the loop makes.
     ram_init : bytes
-        Contents of the memory after configuration, if it can have any: if the engine is in gates.
+        Contents of the memory after configuration, unless the firmware comes from the flash.
     boot : bytes
-        Boot memory of a system whose engine is software.
+        Boot memory of a system whose firmware does, see `Board.boots_from_flash`.
 
     Members
     -------
@@ -102,7 +102,7 @@ class BoardTop(wiring.Component):
     led : Out(board.leds)
     flash_clk, flash_copi, flash_cs_n : Out(1)
     flash_cipo : In(1)
-        Only if the engine is software: the flash that its firmware comes from, see `cimarron.soc.flash.FlashPins`.
+        Only if the firmware comes from the flash: see `cimarron.soc.flash.FlashPins`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ class BoardTop(wiring.Component):
         self._config = config
         self._ram_init = ram_init
         self._boot = boot
-        self._software = config.engine_in == "software"
+        self._from_flash = board.boots_from_flash(config)
         flash = {"flash_clk": Out(1), "flash_copi": Out(1), "flash_cs_n": Out(1), "flash_cipo": In(1)}
         pll_settings(board, config.clock_hz, doubled=config.engine.macro.double_pumped)
         check_contents(config, ram_init)
@@ -133,7 +133,7 @@ class BoardTop(wiring.Component):
                 "uart_rx": In(1, init=1),
                 "uart_tx": Out(1),
                 "led": Out(board.leds),
-                **(flash if self._software else {}),
+                **(flash if self._from_flash else {}),
             }
         )
 
@@ -146,7 +146,7 @@ class BoardTop(wiring.Component):
             m.domains.fast = ClockDomain("fast", reset_less=True)
             m.d.comb += ClockSignal("fast").eq(pll.o_fast)
         m.submodules.reset = reset = BoardReset()
-        if self._software:
+        if self._from_flash:
             m.submodules.soc = soc = SmallSoc(self._config, boot=self._boot, blocks=True)
             m.d.comb += [
                 self.flash_clk.eq(soc.flash_clk),
@@ -155,7 +155,8 @@ class BoardTop(wiring.Component):
                 soc.flash_cipo.eq(self.flash_cipo),
             ]
         else:
-            m.submodules.soc = soc = Soc(self._config, ram_init=self._ram_init)
+            system = SmallSoc if self._config.engine_in == "software" else Soc
+            m.submodules.soc = soc = system(self._config, ram_init=self._ram_init)
         pressed = ~self.rst if self._board.reset_low else self.rst
         m.d.comb += [
             pll.i_clock.eq(self.clk),

@@ -9,11 +9,11 @@ from ..config import SocConfig
 from ..engine.ports import MonitorSignature
 from ..isa import ACT_WINDOW, BOOT_BASE, ENGINE_BASE, FLASH_BASE, RAM_BASE, SYSTEM_BASE, UART_BASE, UNCACHED
 from ..macro.macro import Macro
+from .bank import Bank
 from .flash import FlashPins
 from .macro_port import MacroPort
 from .picorv32 import PicoRv32
 from .rom import Rom
-from .spram import Spram
 from .system import SystemController
 from .uart import Uart
 
@@ -21,21 +21,25 @@ __all__ = ["SmallSoc"]
 
 
 class SmallSoc(wiring.Component):
-    """PicoRV32 and a macro, for an iCE40UP5K: firmware executes the jobs that elsewhere an engine does.
+    """PicoRV32 and a macro, for small FPGAs: firmware executes the jobs that elsewhere an engine does.
 
     Addresses are those of `cimarron.isa`, as far as there is something; the activation buffer is memory at its usual
     place. Both memories can be loaded and read in simulation, under the names that they have in `cimarron.soc.soc.Soc`:
     the arrays ``memory`` of the Verilog module ``<top>.ram`` and ``lane0`` of ``<top>.act_buffer``.
+
+    The firmware is in memory when the system starts: as its initial contents, or because a boot memory brings it from
+    the flash first.
 
     Parameters
     ----------
     config : SocConfig
         With ``engine_in`` software.
     boot : bytes, optional
-        First instructions, at `cimarron.isa.BOOT_BASE`; without them the core starts at the beginning of its memory,
-        which only a simulation can fill.
+        First instructions, at `cimarron.isa.BOOT_BASE`; without them the core starts at the beginning of its memory.
+    ram_init : bytes
+        Contents of that memory after configuration, from the first byte on.
     blocks : bool
-        Whether the memories are the device's blocks, see `cimarron.soc.spram.Spram`.
+        Whether the memories are the large blocks of an iCE40 UltraPlus, see `cimarron.soc.bank.Bank`.
 
     Members
     -------
@@ -53,15 +57,18 @@ class SmallSoc(wiring.Component):
     Raises
     ------
     ValueError
-        If the configuration has an engine in gates, or ``boot`` does not fit.
+        If the configuration has an engine in gates, or ``boot`` or ``ram_init`` does not fit.
     """
 
-    def __init__(self, config: SocConfig, *, boot: bytes | None = None, blocks: bool = False) -> None:
+    def __init__(
+        self, config: SocConfig, *, boot: bytes | None = None, ram_init: bytes = b"", blocks: bool = False
+    ) -> None:
         if config.engine_in != "software":
             raise ValueError(f"The small system needs engine_in software, not {config.engine_in}")
         self._config = config
         self._rom = None if boot is None else Rom(boot)
-        self._blocks = blocks
+        self._ram = Bank("memory", config.ram_bytes, init=ram_init, blocks=blocks)
+        self._act_buffer = Bank("lane0", config.bank_bytes, blocks=blocks)
         flash = {"flash_clk": Out(1), "flash_copi": Out(1), "flash_cs_n": Out(1, init=1), "flash_cipo": In(1)}
         super().__init__(
             {
@@ -78,16 +85,16 @@ class SmallSoc(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.cpu = cpu = PicoRv32(RAM_BASE if self._rom is None else BOOT_BASE)
-        m.submodules.ram = ram = Spram("memory", blocks=self._blocks)
-        m.submodules.act_buffer = act_buffer = Spram("lane0", blocks=self._blocks)
+        m.submodules.ram = self._ram
+        m.submodules.act_buffer = self._act_buffer
         m.submodules.uart = uart = Uart(config.clock_hz, config.uart_baud, block_ram=True)
         m.submodules.system = system = SystemController(config.ram_bytes, config.clock_hz)
         m.submodules.macro = macro = Macro(config.engine.macro)
         m.submodules.macro_port = port = MacroPort(config.engine)
 
         devices = {
-            "ram": (ram, RAM_BASE, RAM_BASE | UNCACHED),
-            "act_buffer": (act_buffer, ENGINE_BASE + ACT_WINDOW),
+            "ram": (self._ram, RAM_BASE, RAM_BASE | UNCACHED),
+            "act_buffer": (self._act_buffer, ENGINE_BASE + ACT_WINDOW),
             "uart": (uart, UART_BASE),
             "system": (system, SYSTEM_BASE),
         }

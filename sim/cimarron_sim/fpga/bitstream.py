@@ -36,7 +36,7 @@ __all__ = ["FLASH_IMAGE", "build_bitstream", "build_top", "flash_image", "requir
 
 TOP = "board"
 
-#: What a system whose engine is software wants at `cimarron.isa.FLASH_FIRMWARE` of its flash.
+#: What a system that boots from the flash wants at `cimarron.isa.FLASH_FIRMWARE` of its flash.
 FLASH_IMAGE = "firmware.flash"
 
 
@@ -84,7 +84,7 @@ def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int 
     require_tools(flow.tools)
     if not board.pins.is_file():
         raise ToolError(f"there is no pin file {board.pins}")
-    if config.engine_in == "software":
+    if board.boots_from_flash(config):
         top = BoardTop(board, config, boot=load_boot())
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FLASH_IMAGE).write_bytes(flash_image(load(config.cpu)))

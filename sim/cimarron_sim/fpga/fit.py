@@ -45,19 +45,24 @@ def check_fit(needs: Resources, part: Part) -> None:
 def check_memories(config: SocConfig, part: Part) -> None:
     """Check what is known before synthesis: the bytes of main memory and activation buffer.
 
+    Beside the activations, the small system keeps the partial sums there.
+
     Raises
     ------
     FitError
         If all block RAMs of the part together hold fewer.
     """
     block = FLOWS[part.family].block_bytes
-    buffer = config.engine.act_buffer_bytes
+    if config.engine_in == "software":
+        buffer, what = config.bank_bytes, "engine.act_buffer_bytes with psum_entries"
+    else:
+        buffer, what = config.engine.act_buffer_bytes, "engine.act_buffer_bytes"
     need = -(-config.ram_bytes // block) + -(-buffer // block)
     have = part.has.brams
     # A large RAM of an iCE40 holds 32 KiB.
     have += part.has.big_rams * 32768 // block
     if need > have:
         raise FitError(
-            f"the design does not fit {part.name}: ram_bytes {config.ram_bytes} and engine.act_buffer_bytes {buffer}"
+            f"the design does not fit {part.name}: ram_bytes {config.ram_bytes} and {what} {buffer}"
             f" fill {need} block RAMs of {block} bytes, the part has {have}"
         )
