@@ -594,7 +594,7 @@ _ICEBREAKER = EngineConfig(
 #: Fits a GW2AR-18 beside PicoRV32; 16 rows multiply at a time.
 _TANG_NANO = EngineConfig(
     macro=MacroConfig(
-        rows=64, words=32, row_groups=4, storage="lut_ram", write_bits=32, target="gowin", gating=False
+        rows=64, words=16, row_groups=4, storage="lut_ram", write_bits=32, target="gowin", gating=False
     ),
     act_buffer_bytes=8192, act_port_bytes=4, weight_port_bits=32, psum_entries=2048, lanes=1, queue_jobs=2,
 )  # fmt: skip
