@@ -2,7 +2,7 @@
 
 Environment variables: ``MACRO``, the configuration's fields as JSON; ``ROUNDS``, weight matrices of each random test;
 ``MACRO_COVERAGE``, a file that gets what was met; ``NETLIST``, set if the macro is a netlist without the source's
-hierarchy.
+hierarchy, whose outputs must not be undefined after reset.
 """
 
 import json
@@ -20,12 +20,17 @@ from cocotb.clock import Clock
 from cocotb.task import Task
 from cocotb.triggers import RisingEdge, Timer
 from cocotb.types import LogicArray
+from tblib.defined import stay_defined
 from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payloads
 from tblib.macro_coverage import MacroCollector, macro_coverage
 from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
 
 CONFIG = MacroConfig(**json.loads(os.environ["MACRO"])) if "MACRO" in os.environ else PRESETS["tiny"].engine.macro
 ROUNDS = int(os.environ.get("ROUNDS", "12"))
+
+#: Outputs that mean something in every cycle, and those that do while another is high.
+ALWAYS = "write__ready", "write_error", "i_stream__ready", "o_stream__valid", "computing", "plane"
+PAYLOADS = {"o_stream__valid": ("o_stream__payload",)}
 
 #: What the tests of this run have met so far.
 COVERAGE = macro_coverage()
@@ -124,6 +129,8 @@ class Environment:
             cocotb.start_soon(task)
             for task in (self._watch(), self.writes.run(), self.operations.run(), self.sink.run())
         ]
+        if "NETLIST" in os.environ:
+            self.tasks.append(cocotb.start_soon(stay_defined(self.dut, ALWAYS, PAYLOADS)))
 
     def fill(self, weight_set: int, bits: int, signed: bool) -> None:
         """Queue a random weight matrix."""

@@ -1,13 +1,15 @@
-"""What synthesis makes of the macro: the same answers in the same cycles, and nothing undefined."""
+"""What synthesis makes of macro and engine: the same answers in the same cycles, and nothing undefined."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from cimarron.config import MacroConfig
+from cimarron.config import PRESETS, MacroConfig
+from cimarron.engine.engine import Engine
 from cimarron.macro.macro import Macro
-from cimarron_sim.runner.bench import run_bench
+from cimarron_sim.runner.bench import BenchError, run_bench
 from cimarron_sim.runner.verilog import write_verilog
 from cimarron_sim.runner.yosys import Verdict, check_equal, run_yosys
 
@@ -18,11 +20,42 @@ CONFIG = MacroConfig(rows=4, words=4, max_act_bits=4, planes_per_cycle=2)
 #: Gates and flip-flops that any library has, as Verilog operators.
 GATES = "synth -flatten -top macro\nabc -g AND,OR,XOR,MUX\nopt_clean\nsetundef -undriven -zero\n"
 
+#: The same for an engine. Its memories stay arrays, as those of a foundry would, without their contents.
+ENGINE_GATES = """
+hierarchy -top engine
+proc
+flatten
+delete t:$meminit t:$meminit_v2
+opt
+wreduce
+alumacc
+opt
+memory -nomap
+opt -fast -full
+techmap
+opt -fast
+abc -g AND,OR,XOR,MUX
+opt_clean
+setundef -undriven -zero
+"""
 
-def synthesise(folder: Path, script: str) -> Path:
-    """The macro's netlist."""
-    write_verilog(Macro(CONFIG), folder, "macro")
-    run_yosys(f"read_verilog macro.v\n{script}write_verilog -noattr netlist.v\n", folder, purpose="a synthesis")
+#: What an FPGA gets, with each cell replaced by what its family's library says it does.
+FPGA_CELLS = {
+    family: f"synth_{family} -top macro {options}\ntechmap -autoproc -map +/{family}/cells_sim.v\nopt_clean\n"
+    for family, options in (("ice40", ""), ("ecp5", "-nowidelut"))
+}
+
+#: Nothing has an initial value: what is not reset starts undefined.
+NO_INIT = "setattr -unset init w:*\n"
+
+#: Tests of the engine that together use every part of it, and end within a minute each.
+ENGINE_TESTS = ("registers_answer_on_both_ports", "inputs_are_loaded", "one_job", "idle_raises_the_interrupt")
+
+
+def synthesise(folder: Path, script: str, top: str = "macro") -> Path:
+    """The netlist of the macro, or of the engine of preset ``tiny``."""
+    write_verilog(Macro(CONFIG) if top == "macro" else Engine(PRESETS["tiny"].engine), folder, top)
+    run_yosys(f"read_verilog {top}.v\n{script}write_verilog -noattr netlist.v\n", folder, purpose="a synthesis")
     return folder / "netlist.v"
 
 
@@ -44,8 +77,30 @@ def test_gates_equal_the_source(tmp_path):
 
 
 @pytest.mark.cosim
-def test_gates_pass_the_bench_of_the_macro(tmp_path):
-    """Answers and cycles are those of the source. Nothing has an initial value: what is not reset starts undefined."""
-    netlist = synthesise(tmp_path, f"{GATES}setattr -unset init w:*\n")
+@pytest.mark.parametrize("script", [GATES, *FPGA_CELLS.values()], ids=["gates", *FPGA_CELLS])
+def test_netlists_pass_the_bench_of_the_macro(tmp_path, script):
+    """Answers and cycles are those of the source, and no output is undefined that means something."""
+    netlist = synthesise(tmp_path, f"{script}{NO_INIT}")
     assert "initial" not in netlist.read_text()
     check_bench([netlist])
+
+
+@pytest.mark.cosim
+def test_undefined_output_is_noticed(tmp_path):
+    """One that the bench itself only counts while it is high."""
+    text = synthesise(tmp_path, f"{GATES}{NO_INIT}").read_text()
+    spoilt = tmp_path / "spoilt.v"
+    spoilt.write_text(re.sub(r"assign write_error = .*;", "assign write_error = 1'bx;", text))
+    assert spoilt.read_text() != text
+    with pytest.raises(BenchError, match="write_error is X"):
+        check_bench([spoilt])
+
+
+@pytest.mark.cosim
+def test_gates_pass_the_bench_of_the_engine(tmp_path):
+    """No output is undefined that means something, though no flip-flop and no memory has an initial value."""
+    netlist = synthesise(tmp_path, f"{ENGINE_GATES}{NO_INIT}", "engine")
+    assert "initial" not in netlist.read_text()
+    environment = {"CIMARRON_CONFIG": "tiny", "NETLIST": "1", "COCOTB_TEST_FILTER": "|".join(ENGINE_TESTS)}
+    result = run_bench(netlist, "engine", "tb_engine", simulator="icarus", env=environment)
+    assert sorted(result.passed) == sorted(ENGINE_TESTS)

@@ -1,15 +1,35 @@
-"""The two ports through which software drives the engine."""
+"""The two ports through which software drives the engine.
 
+Environment variable ``NETLIST``: set if the engine is a netlist, whose outputs must not be undefined after reset.
+"""
+
+import os
 from random import Random
 
 import cocotb
+from cimarron.engine.counters import COUNTERS
 from cimarron.isa import ACT_WINDOW, RAM_BASE, Instruction, Register
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
 
+from .defined import stay_defined
 from .dma import DmaMemory
 
 __all__ = ["EnginePort", "start"]
+
+
+#: Outputs that mean something in every cycle.
+ALWAYS = (
+    "bus__ack", "command__request__ready", "command__response__valid", "dma__cyc", "dma__stb", "irq",
+    "monitor__retired", "monitor__error", "monitor__beat", *(f"monitor__{name}" for name in COUNTERS),
+)  # fmt: skip
+
+#: And those that do while another is high.
+PAYLOADS = {
+    "bus__ack": ("bus__dat_r",),
+    "command__response__valid": ("command__response__payload",),
+    "dma__stb": ("dma__we", "dma__adr", "dma__sel"),
+}
 
 
 class EnginePort:
@@ -118,5 +138,7 @@ async def start(dut, content: bytearray | None = None, **pressure: float) -> tup
     await ClockCycles(dut.clk, 3)
     await FallingEdge(dut.clk)
     dut.rst.value = 0
+    if "NETLIST" in os.environ:
+        cocotb.start_soon(stay_defined(dut, ALWAYS, PAYLOADS))
     cocotb.start_soon(memory.run())
     return rng, port
