@@ -14,6 +14,7 @@ from cimarron.board.part import PARTS, Part, Resources
 from cimarron.config import PRESETS
 from cimarron_sim.fpga import tools
 from cimarron_sim.fpga.bitstream import build_top, require_timing
+from cimarron_sim.fpga.congestion import Congestion
 from cimarron_sim.fpga.crossings import Crossing, CrossingReport
 from cimarron_sim.fpga.fit import FitError, check_fit, check_memories
 from cimarron_sim.fpga.flow import FLOWS
@@ -270,6 +271,24 @@ def test_a_stage_that_fails_is_not_done():
     assert "done" not in text.getvalue()
 
 
+def test_a_router_that_gets_on_is_left_alone():
+    congestion = Congestion("nextpnr-ecp5")
+    for count in range(1, 10 * Congestion.patience):
+        shared = 1000 - 2 * count // Congestion.patience
+        congestion.follow(f"iter={count} wires=1000 overused={shared} overuse=3 archfail=NA")
+        congestion.follow(f"iter={count} steplen=0.1 a=2.0 penalty=[0.00, 0.00]")
+
+
+def test_a_router_that_no_longer_gets_on_is_stopped():
+    congestion = Congestion("nextpnr-ecp5")
+    congestion.follow("iter=1 wires=1000 overused=70 overuse=80 archfail=NA")
+    congestion.follow("iter=2 wires=1000 overused=50 overuse=80 archfail=NA")
+    for count in range(3, 2 + Congestion.patience):
+        congestion.follow(f"iter={count} wires=1000 overused={50 + count % 3} overuse=80 archfail=NA")
+    with pytest.raises(ToolError, match=r"50 wires were shared after round 2, and never fewer until round \d+"):
+        congestion.follow(f"iter={2 + Congestion.patience} wires=1000 overused=60 overuse=80 archfail=NA")
+
+
 def test_a_part_of_an_unknown_family_is_refused():
     with pytest.raises(ValueError, match=r"part.family must be one of ecp5, gowin, ice40, not 'max10'"):
         Part(name="x", family="max10", has=Resources(), place_options=())
@@ -296,6 +315,7 @@ def needs(name):
     [
         # The preamble of a bitstream: FPGA-TN-02039 for ECP5, text for Gowin, FPGA-TN-02001 for iCE40.
         pytest.param("icepi_zero", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("icepi_zero")),
+        pytest.param("ulx3s", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("ulx3s")),
         pytest.param("tang_nano_20k", 45_000_000, b"1010010111000011", marks=needs("tang_nano_20k")),
         pytest.param("icebreaker", 24_000_000, b"\x7e\xaa\x99\x7e", marks=needs("icebreaker")),
     ],

@@ -23,6 +23,7 @@ from ..report.folder import check_place
 from ..runner.tools import ToolError
 from ..runner.verilog import write_text
 from .config_file import config_text
+from .congestion import Congestion
 from .crossings import ELABORATE, CrossingReport, examine_file
 from .fit import check_fit, check_memories
 from .flow import FLOWS, Flow
@@ -241,9 +242,15 @@ def _place(
         *part.place_options, "--json", "netlist.json", *files, "--report", "report.json",
         "--freq", f"{clock_hz / 1e6:.6f}", "--seed", str(seed), "--timing-allow-fail",
     ]  # fmt: skip
+    congestion = Congestion(flow.place)
+
+    def watch(line: str) -> None:
+        say(line)
+        congestion.follow(line)
+
     run_tool(
         flow.place, arguments, folder, "place.log",
-        watch=r"(?m)^Info: +((?:Packing|Placed|at iteration|at initial|Routing|\d+ \|).{0,40})", say=say,
+        watch=r"(?m)^Info: +((?:Packing|Placed|at iteration|at initial|iter=|Routing|\d+ \|).{0,60})", say=watch,
     )  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     has = flow.used(report["utilization"], "available")
