@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from cimarron.config import PRESETS, MacroConfig
+from cimarron.config import EngineConfig, MacroConfig, SocConfig
 from cimarron.engine.engine import Engine
 from cimarron.macro.macro import Macro
 from cimarron_sim.runner.bench import BenchError, run_bench
 from cimarron_sim.runner.verilog import write_verilog
 from cimarron_sim.runner.yosys import Verdict, check_equal, run_yosys
+from config_file import soc_toml
 
 pytestmark = pytest.mark.slow
 
@@ -48,13 +49,18 @@ FPGA_CELLS = {
 #: Nothing has an initial value: what is not reset starts undefined.
 NO_INIT = "setattr -unset init w:*\n"
 
-#: Tests of the engine that together use every part of it, and end within a minute each.
-ENGINE_TESTS = ("registers_answer_on_both_ports", "inputs_are_loaded", "one_job", "idle_raises_the_interrupt")
+ENGINE = EngineConfig(
+    macro=MacroConfig(rows=8, words=4), act_buffer_bytes=1024, act_port_bytes=4, weight_port_bits=32, psum_entries=64,
+    lanes=1, queue_jobs=2,
+)  # fmt: skip
+
+#: Tests that look at nothing in the engine's memories that they did not put there.
+ENGINE_TESTS = ("registers_answer_on_both_ports", "one_job", "idle_raises_the_interrupt")
 
 
 def synthesise(folder: Path, script: str, top: str = "macro") -> Path:
-    """The netlist of the macro, or of the engine of preset ``tiny``."""
-    write_verilog(Macro(CONFIG) if top == "macro" else Engine(PRESETS["tiny"].engine), folder, top)
+    """The netlist of the macro or the engine."""
+    write_verilog(Macro(CONFIG) if top == "macro" else Engine(ENGINE), folder, top)
     run_yosys(f"read_verilog {top}.v\n{script}write_verilog -noattr netlist.v\n", folder, purpose="a synthesis")
     return folder / "netlist.v"
 
@@ -101,6 +107,8 @@ def test_gates_pass_the_bench_of_the_engine(tmp_path):
     """No output is undefined that means something, though no flip-flop and no memory has an initial value."""
     netlist = synthesise(tmp_path, f"{ENGINE_GATES}{NO_INIT}", "engine")
     assert "initial" not in netlist.read_text()
-    environment = {"CIMARRON_CONFIG": "tiny", "NETLIST": "1", "COCOTB_TEST_FILTER": "|".join(ENGINE_TESTS)}
+    config = tmp_path / "engine.toml"
+    config.write_text(soc_toml(SocConfig(engine=ENGINE, ram_bytes=64 * 1024)))
+    environment = {"CIMARRON_CONFIG": str(config), "NETLIST": "1", "COCOTB_TEST_FILTER": "|".join(ENGINE_TESTS)}
     result = run_bench(netlist, "engine", "tb_engine", simulator="icarus", env=environment)
     assert sorted(result.passed) == sorted(ENGINE_TESTS)
