@@ -203,13 +203,20 @@ class Builder:
         scaling = self._scaling(1 / scale)
         return self._plain("requantise", (self.last,), x.shape, dtype, zero_point, scale, **scaling)
 
+    def constant(self, shape, dtype: DTypeLike = np.int8, zero_point=0, scale=1.0):
+        """The name of a constant of random contents."""
+        limits = np.iinfo(dtype)
+        data = self.random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        return self._tensor(f"constant{len(self.tensors)}", shape, dtype, zero_point, data, scale=scale)
+
     def add(self, other, scale, dtype: DTypeLike = np.int8, zero_point=0):
-        """Append the sum of the last tensor and another."""
+        """Append the sum of the last tensor and another, or a constant: their shapes broadcast."""
         a, b = (self.tensors[name] for name in (self.last, other))
         s_a, s_b = (float(tensor.quantization.scale) for tensor in (a, b))
         twice = 2 * max(s_a, s_b)
         scaling = self._scaling(s_a / twice, s_b / twice, twice / (2**20 * scale))
-        return self._plain("add", (self.last, other), a.shape, dtype, zero_point, scale, **scaling)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        return self._plain("add", (self.last, other), shape, dtype, zero_point, scale, **scaling)
 
     def max_pool(self, kernel, stride, pads=(0, 0, 0, 0)):
         """Append a maximum pool."""

@@ -511,6 +511,55 @@ def test_addition_of_floats_is_refused():
     assert "Add 'twice': it adds values that nothing quantised" in _refusal(made)
 
 
+def _plus(constant: np.ndarray, channels: int = 0, *, is_real: bool = False) -> QdqModel:
+    """An image plus a constant, quantised with one scale, or several, unless it is real."""
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 3, 5, 4), np.int8), "x_real", np.float32(1), np.int8(0))
+    c = made.constant("c", constant)
+    if not is_real:
+        shape = channels or ()
+        c = made.dequantise(c, "c_real", np.ones(shape, np.float32), np.zeros(shape, constant.dtype))
+    made.quantise(made.node("Add", [c, x], "sum"), made.output("y", np.int8), np.float32(1), np.int8(0))
+    return made
+
+
+def test_constants_are_added_in_the_order_of_the_device():
+    constant = np.arange(60, dtype=np.int8).reshape(3, 5, 4)
+    graph = frontend.load(_plus(constant).bytes(), "test")
+    (node,) = graph.nodes
+    tensor = graph.tensors[node.inputs[0]]
+    assert node.op == "add"
+    assert tensor.shape == (1, 5, 4, 3)
+    assert tensor.data is not None
+    assert tensor.data is not None
+    np.testing.assert_array_equal(tensor.data[0], constant.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            _plus(np.ones((3, 1, 1), np.float32), is_real=True),
+            "Add 'sum': it adds a constant of float32 (quantise it with",
+        ),
+        (
+            _plus(np.ones(4, np.int8), 4),
+            "Add 'sum': it adds a constant that has not 8 bits and one scale (quantise it with",
+        ),
+        (
+            _plus(np.ones(4, np.int32)),
+            "Add 'sum': it adds a constant that has not 8 bits and one scale (quantise it with",
+        ),
+        (
+            _plus(np.ones((3, 1), np.int8)),
+            "Add 'sum' adds the shapes [(3, 1), (1, 3, 5, 4)], which do not broadcast: quantise the model again",
+        ),
+    ],
+)
+def test_constants_that_cannot_be_added_are_refused(model, sentence):
+    assert sentence in _refusal(model)
+
+
 def test_scales_chosen_at_run_time_are_refused():
     made = QdqModel()
     made.nodes.append(helper.make_node("DynamicQuantizeLinear", [made.input("x", (1, 4))], ["q", "s", "z"]))

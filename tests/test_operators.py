@@ -167,13 +167,6 @@ def test_check_says_what_runs_where():
     assert (softmax.place, softmax.reason) == (Place.CPU, "24 values, 1024 bytes of tables")
 
 
-def test_constants_cannot_be_added():
-    builder = Builder((1, 4))
-    builder._tensor("c", (1, 4), np.int8, data=np.zeros((1, 4), np.int8))
-    with pytest.raises(CompileError, match=r"adds 'c' of shape .*, a constant, to get .*: only computed tensors"):
-        compile(builder.add("c", 1.0).graph(), CONFIG)
-
-
 def test_pools_that_pad_are_refused():
     builder = Builder((1, 4, 4, 1), profile=Profile.TFLM).average_pool((2, 2), (1, 1))
     builder.nodes[0].attributes["pads"] = (1, 1, 0, 0)

@@ -10,7 +10,7 @@ from .fixed_point import requantise
 from .params import scale_record
 from .table import codes, limits, quantised, real_values, scale_of
 
-__all__ = ["Addition", "real_sums", "split"]
+__all__ = ["Addition", "pair_sums", "real_sums", "split"]
 
 #: Bits of fraction that TFLite adds with.
 _FRACTION_BITS = 20
@@ -46,15 +46,31 @@ def real_sums(graph: Graph, node: Node) -> np.ndarray:
     return quantised(node, graph.tensors[node.outputs[0]], real)
 
 
+def _integer_tables(graph: Graph, node: Node) -> tuple[np.ndarray, int, int]:
+    """Tables of an ``add`` node in profile TFLM, int64, shape (2, 256), and multiplier and shift of their sums."""
+    multiplier, shift = (np.asarray(node.attributes[name]).tolist() for name in ("multiplier", "shift"))
+    tables = [
+        requantise((codes(tensor) - tensor.zero_point) << _FRACTION_BITS, multiplier[i], shift[i])
+        for i, tensor in enumerate(graph.tensors[name] for name in node.inputs)
+    ]
+    return np.array(tables), multiplier[2], shift[2]
+
+
+def pair_sums(graph: Graph, node: Node) -> np.ndarray:
+    """Output of an ``add`` node for each pair of bytes, int64, shape (256, 256), operand a first."""
+    if graph.profile is Profile.ONNX:
+        return real_sums(graph, node)
+    tables, multiplier, shift = _integer_tables(graph, node)
+    y = graph.tensors[node.outputs[0]]
+    scaled = requantise(tables[0][:, np.newaxis] + tables[1], multiplier, shift)
+    return np.clip(scaled + y.zero_point, *limits(node, y)).astype(np.int64)
+
+
 def split(graph: Graph, node: Node) -> Addition | None:
     """An ``add`` node for the engine, or None if there are no tables that give its output for every pair of bytes."""
     if graph.profile is Profile.TFLM:
-        multiplier, shift = (np.asarray(node.attributes[name]).tolist() for name in ("multiplier", "shift"))
-        tables = [
-            requantise((codes(tensor) - tensor.zero_point) << _FRACTION_BITS, multiplier[i], shift[i])
-            for i, tensor in enumerate(graph.tensors[name] for name in node.inputs)
-        ]
-        return Addition(np.array(tables, np.int32), multiplier[2], shift[2])
+        tables, multiplier, shift = _integer_tables(graph, node)
+        return Addition(tables.astype(np.int32), multiplier, shift)
     return _split_reals(graph, node)
 
 

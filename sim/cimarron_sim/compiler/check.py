@@ -13,6 +13,7 @@ from .fold import fold
 from .operator import read_operator
 from .params import params
 from .plan import Operator, Plan
+from .spread import spread
 from .tiling import jobs
 from .vector import VectorLayer
 from .work import Places, layer_work
@@ -91,10 +92,14 @@ def _alone(graph: Graph, node: Node, config: EngineConfig) -> Verdict:
 def _planned(graph: Graph, plan: Plan, config: EngineConfig) -> dict[str, Verdict]:
     """By the name of its node, what becomes of each layer of a plan."""
     places = Places(plan=plan, memory=plan.spilled)
-    verdicts = {}
+    verdicts, copying = {}, 0
     for step, (node, operator) in enumerate(zip(plan.order.layers, plan.operators, strict=True), 1):
         work = layer_work(graph.profile, operator, places, step, config, 0)
-        verdicts[node.name] = _verdict(node, operator, len(work.items))
+        if node.outputs[0] in plan.copies:
+            copying += len(work.items)
+            continue
+        verdicts[node.name] = _verdict(node, operator, copying + len(work.items))
+        copying = 0
     return verdicts
 
 
@@ -127,10 +132,11 @@ def check(graph: Graph, config: SocConfig, plan: Plan | None = None) -> list[Ver
         One per node, and one per input and output that the host converts.
     """
     folding = fold(graph)
-    kept = {node.name: node for node in folding.graph.nodes}
+    runnable = spread(folding.graph, config.engine.act_port_bytes).graph
+    kept = {node.name: node for node in runnable.nodes}
     planned = {} if plan is None else _planned(graph, plan, config.engine)
     verdicts = [
-        planned.get(node.name) or _alone(folding.graph, kept[node.name], config.engine)
+        planned.get(node.name) or _alone(runnable, kept[node.name], config.engine)
         if node.name in kept
         else Verdict(node.name, node.op, Place.ENGINE, f"in layer {folding.into[node.name]!r}, whose scale says it all")
         for node in graph.nodes

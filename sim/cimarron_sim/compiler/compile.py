@@ -7,7 +7,7 @@ from itertools import groupby
 from cimarron.config import EngineConfig, SocConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Profile, Step
 
-from ..graph import Graph
+from ..graph import Graph, Tensor
 from .bound import NO_BOUND, load_bound, mac_bound, peak_macs, store_bound
 from .check import Place, check
 from .errors import CompileError
@@ -30,11 +30,16 @@ def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
         raise CompileError("; ".join(reasons))
 
 
+def _content(tensor: Tensor) -> bytes:
+    assert tensor.data is not None
+    return tensor.data.tobytes()
+
+
 def _refuse_oversized(layout: Layout, plan: Plan, streams: Sequence[bytes], config: SocConfig) -> None:
     available = config.ram_bytes - PROGRAM_OFFSET
     if layout.memory_bytes <= available:
         return
-    sizes = {node.name: len(stream) for node, stream in zip(plan.order.layers, streams, strict=True)}
+    sizes = {node.name: len(stream) for node, stream in zip(plan.order.layers, streams, strict=False)}
     largest = max(sizes, key=sizes.__getitem__, default="input")
     spilled = f", activations that the buffer has no room for {plan.spilled_bytes}" if plan.spilled_bytes else ""
     raise CompileError(
@@ -48,6 +53,7 @@ def _places(graph: Graph, plan: Plan, layout: Layout) -> Places:
     source, target = graph.inputs[0], plan.order.owner[graph.outputs[0]]
     memory = {name: layout.spilled + offset for name, offset in plan.spilled.items()}
     memory |= {name: offset for name, offset in ((source, layout.input), (target, layout.output)) if name in memory}
+    memory |= zip(plan.order.constants, layout.streams[len(plan.operators) :], strict=True)
     return Places(plan=plan, memory=memory)
 
 
@@ -66,7 +72,7 @@ def _work(graph: Graph, places: Places, config: EngineConfig, layout: Layout) ->
     plan = places.plan
     return first, [
         layer_work(graph.profile, operator, places, index + 1, config, offset)
-        for index, (operator, offset) in enumerate(zip(plan.operators, layout.streams, strict=True))
+        for index, (operator, offset) in enumerate(zip(plan.operators, layout.streams, strict=False))
     ]
 
 
@@ -94,7 +100,7 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
     graph, plan = pruning.graph, places.plan
     source = _activation(graph, places, graph.inputs[0])
     first, works = _work(graph, places, config, layout)
-    layers, jobs = [], len(first.items)
+    layers, jobs, copying = [], len(first.items), NO_BOUND
     if first.items:
         bound = load_bound(source.nbytes, config)
         layers.append(Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound))
@@ -112,7 +118,11 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
             bound = operator.bound(config)
             bound = dataclasses.replace(bound, weights=bound.weights * work.passes // len(operator.steps))
         bound += sum((load_bound(size, config) for size in work.loads), start=NO_BOUND)
-        bound += sum((store_bound(size, config) for size in work.stores), start=NO_BOUND)
+        bound += sum((store_bound(size, config) for size in work.stores), start=copying)
+        if node.outputs[0] in plan.copies:
+            copying = bound
+            continue
+        copying = NO_BOUND
         layers.append(
             Layer(
                 name=node.name, op=node.op, last_job=jobs - 1, output=output, macs=macs, peak_macs=peak, bound=bound,
@@ -124,20 +134,23 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
 def _placements(graph: Graph, places: Places) -> tuple[Placement, ...]:
     """In the order in which they are written; layers count from the loading of the input, if it is loaded as one."""
     plan = places.plan
-    shift = int(graph.inputs[0] in places.memory)
+
+    def index(step: int) -> int:
+        return plan.layer_of(step) - int(graph.inputs[0] in places.memory)
+
     found = [
         Placement(
             tensor=buffer.name,
             address=plan.addresses[buffer.name],
             nbytes=buffer.size,
-            first=buffer.first - shift,
-            last=buffer.last - shift,
+            first=index(buffer.first),
+            last=index(buffer.last),
         )
         for buffer in plan.order.buffers
         if buffer.name in plan.addresses
     ]
-    for index, stripes in plan.stripes.items():
-        at = index - shift
+    for number, stripes in plan.stripes.items():
+        at = index(number)
         found += [
             Placement(tensor=name, address=address, nbytes=size, first=at, last=at, stripes=len(stripes.rows))
             for name, (address, size) in stripes.slots.items()
@@ -154,6 +167,7 @@ def assemble(pruning: Pruning, plan: Plan, config: SocConfig) -> Program:
         else operator.data
         for operator in plan.operators
     ]
+    streams += [_content(graph.tensors[name]) for name in plan.order.constants]
 
     nowhere = Layout(jobs=0, streams=(0,) * len(streams), input=0, output=0, spilled=0, memory_bytes=0)
     steps, descriptors = _steps(graph, _places(graph, plan, nowhere), engine, nowhere)

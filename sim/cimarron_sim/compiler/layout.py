@@ -17,7 +17,7 @@ class Layout:
     jobs : int
         First job descriptor.
     streams : tuple of int
-        Weight stream of each layer.
+        Weight stream of each layer, then constants.
     input, output, spilled : int
         The image ends where the input begins; spilled tensors lie behind the output.
     memory_bytes : int
@@ -48,7 +48,7 @@ def lay_out(
     ----------
     steps_bytes, jobs_bytes : int
     stream_bytes : sequence of int
-        Of each layer.
+        Of each layer, then of each constant.
     input_bytes, output_bytes, spilled_bytes : int
     port_bytes : int
         Bytes per beat.

@@ -16,6 +16,7 @@ from .planes import choose_planes
 from .prune import Pruning, prune
 from .schedule import Order, schedule
 from .spill import Stripes, respill, spill
+from .spread import spread
 from .vector import VectorLayer
 
 __all__ = ["Operator", "Plan", "make_plan", "plan_network"]
@@ -38,12 +39,14 @@ class Plan:
     addresses : dict of str to int
         Activation buffer address of every tensor that lives there, by the owner's name.
     spilled : dict of str to int
-        Of every tensor that lives in main memory, its offset from the first of them; 0 for input and output, which have
-        places of their own.
+        Of every tensor that lives in main memory, its offset from the first of them; 0 for input, output and constants,
+        which have places of their own.
     spilled_bytes : int
         What those others take.
     stripes : dict of int to Stripes
-        By step, of every layer that reads or writes a spilled tensor.
+        By step, of every layer that reads or writes a tensor in main memory.
+    copies : frozenset of str
+        Outputs of layers that only prepare the one behind them: see `spread`.
     """
 
     order: Order
@@ -53,6 +56,11 @@ class Plan:
     spilled: Mapping[str, int] = field(default_factory=dict)
     spilled_bytes: int = 0
     stripes: Mapping[int, Stripes] = field(default_factory=dict)
+    copies: frozenset[str] = frozenset()
+
+    def layer_of(self, step: int) -> int:
+        """Which layer of the network, from 1 on, runs in a step; copies belong to the one behind them."""
+        return step - sum(node.outputs[0] in self.copies for node in self.order.layers[: max(step - 1, 0)])
 
 
 def _weights(operators: tuple[Operator, ...], config: EngineConfig) -> list[int]:
@@ -83,7 +91,7 @@ def _spilled_plan(graph: Graph, order: Order, config: EngineConfig) -> Plan:
         if again is not None:
             found, operators, planes = again, others, better
 
-    ends = graph.inputs[0], order.owner[graph.outputs[0]]
+    ends = graph.inputs[0], order.owner[graph.outputs[0]], *order.constants
     inner = [buffer for buffer in found.spilled if buffer.name not in ends]
     offsets = place(inner, (), capacity=1 << 31, alignment=config.port_bytes)
     return Plan(
@@ -111,7 +119,21 @@ def _resident_plan(
         owner = {**order.owner, **{buffer.name: buffer.name for buffer in strips}}
         order = replace(order, owner=owner, buffers=(*order.buffers, *strips))
         addresses = place(order.buffers, order.steps, capacity=config.act_buffer_bytes, alignment=config.act_port_bytes)
-    return Plan(order=order, operators=operators, planes=planes, addresses=addresses)
+    # A layer with constants brings them along, all at once.
+    stripes = {}
+    for step, operator in enumerate(operators, 1):
+        own = [name for name, at in order.constants.items() if at == step]
+        if own:
+            slots = {name: (addresses[name], graph.tensors[name].nbytes) for name in own}
+            stripes[step] = Stripes(rows=(range(operator.rows),), slots=slots)
+    return Plan(
+        order=order,
+        operators=operators,
+        planes=planes,
+        addresses={name: address for name, address in addresses.items() if name not in order.constants},
+        spilled=dict.fromkeys(order.constants, 0),
+        stripes=stripes,
+    )
 
 
 def make_plan(graph: Graph, config: EngineConfig) -> Plan:
@@ -139,6 +161,8 @@ def make_plan(graph: Graph, config: EngineConfig) -> Plan:
 
 
 def plan_network(graph: Graph, config: EngineConfig) -> tuple[Pruning, Plan]:
-    """What is left of a network when it is folded and pruned, and the plan of that; raises as `make_plan`."""
+    """What is left of a network when it is folded, pruned and spread, and the plan of that; raises as `make_plan`."""
     pruning = prune(fold(graph).graph, config.lanes)
-    return pruning, make_plan(pruning.graph, config)
+    spreading = spread(pruning.graph, config.act_port_bytes)
+    plan = make_plan(spreading.graph, config)
+    return replace(pruning, graph=spreading.graph), replace(plan, copies=spreading.copies)

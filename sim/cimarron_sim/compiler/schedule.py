@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..graph import Graph, Node
 from .errors import CompileError
 from .memory import Buffer
+from .spread import stored_constants
 
 __all__ = ["Order", "schedule"]
 
@@ -24,12 +25,15 @@ class Order:
         By tensor that is computed or loaded, the one whose bytes it is: itself, or the one it was reshaped from.
     buffers : tuple of Buffer
         Tensors that take up room, with the steps in which they do; a reshaped one is not among them.
+    constants : dict of str to int
+        Those of them that are constants, and the step that reads each.
     """
 
     layers: tuple[Node, ...]
     steps: tuple[str, ...]
     owner: Mapping[str, str]
     buffers: tuple[Buffer, ...]
+    constants: Mapping[str, int]
 
 
 def schedule(graph: Graph) -> Order:
@@ -51,6 +55,7 @@ def schedule(graph: Graph) -> Order:
     owner = {graph.inputs[0]: graph.inputs[0]}
     first, last = {graph.inputs[0]: 0}, {graph.inputs[0]: 0}
     layers = []
+    constants: dict[str, int] = {}
     for node in graph.nodes:
         output = node.outputs[0]
         if node.op == "reshape":
@@ -61,6 +66,9 @@ def schedule(graph: Graph) -> Order:
         layers.append(node)
         owner[output] = output
         first[output] = last[output] = len(layers)
+        for name in stored_constants(graph, node):
+            owner[name], constants[name] = name, len(layers)
+            first[name] = len(layers)
         for name in node.inputs:
             if name in owner:
                 last[owner[name]] = len(layers)
@@ -70,4 +78,4 @@ def schedule(graph: Graph) -> Order:
 
     buffers = [Buffer(name=name, size=graph.tensors[name].nbytes, first=first[name], last=last[name]) for name in first]
     steps = ("loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output")
-    return Order(tuple(layers), steps, owner, tuple(buffers))
+    return Order(tuple(layers), steps, owner, tuple(buffers), constants)

@@ -1,7 +1,8 @@
 """Runs layers in stripes of rows, with tensors in main memory that the activation buffer has no room for.
 
 A spilled tensor lives in main memory. Each layer that reads it has the bytes that a stripe needs loaded before, and the
-layer that writes it has each stripe stored behind; both take room in the buffer only during their step.
+layer that writes it has each stripe stored behind; both take room in the buffer only during their step. Constants are
+spilled from the beginning.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -192,8 +193,12 @@ class _Planner:
         return Spill(spilled=kept, addresses=addresses, stripes=stripes, cost=cost)
 
     def _movable(self) -> list[Buffer]:
-        """A tensor that is input and output at once would have to be copied by nobody."""
-        return [buffer for buffer in self.order.buffers if buffer.last <= len(self.layers) or buffer.first > 0]
+        """Not constants; and a tensor that is input and output at once would have to be copied by nobody."""
+        return [
+            buffer
+            for buffer in self.order.buffers
+            if buffer.name not in self.order.constants and (buffer.last <= len(self.layers) or buffer.first > 0)
+        ]
 
     def _victim(self, step: int, spilled: frozenset[str]) -> str:
         """The tensor to spill next: the cheapest one that makes the step fit, or the one that frees most."""
@@ -219,7 +224,7 @@ class _Planner:
 
     def plan(self) -> Spill:
         """Spill until everything fits, then look for tensors whose spilling costs more, or less, than it brings."""
-        spilled: frozenset[str] = frozenset()
+        spilled = frozenset(self.order.constants)
         while isinstance(best := self.attempt(spilled), int):
             spilled |= {self._victim(best, spilled)}
         for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""What the engine's vector path runs: functions of bytes, maximum pools, and moves."""
+"""What the engine's vector path runs: functions of one or two bytes, maximum pools, and moves."""
 
 import enum
 import math
@@ -9,11 +9,12 @@ import numpy as np
 from cimarron.config import EngineConfig
 from cimarron.isa import Opcode, OutFormat, Profile, pack_job
 
-from ..graph import Graph, Node, Tensor
-from .addition import Addition, split
+from ..graph import OPERATORS, Graph, Node, Tensor
+from .addition import Addition, pair_sums, split
 from .bound import Bound
 from .errors import CompileError
 from .rows import Span, join
+from .spread import Runs, missing_axes, read_runs, scalar
 from .table import limits, maxima, requantised
 from .window import read_window
 
@@ -21,6 +22,15 @@ __all__ = ["VectorJob", "VectorLayer", "read_vector"]
 
 #: A row of an elementwise operator: whole beats of any memory port.
 _ROW_BYTES = 64
+
+#: Lines of a job.
+_MOST_LINES = 1 << 16
+
+#: Copies that a node can join.
+_MOST_COPIES = OPERATORS["concat"][1]
+
+#: The table that changes nothing, of int8.
+_SAME = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int32)
 
 #: A requantisation that changes nothing.
 _IDENTITY = {"profile": Profile.ONNX, "multiplier": 1 << 23, "shift": -23}
@@ -32,6 +42,7 @@ class Rows(enum.Enum):
     BYTES = enum.auto()  #: so many bytes of one long pixel
     PIXELS = enum.auto()  #: a pixel of a line that has no others around it
     LINES = enum.auto()  #: a line of windows
+    REPEATS = enum.auto()  #: a line of as many outputs as read the same input
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +54,7 @@ class VectorJob:
     x, y : Tensor
         Input and output.
     second : Tensor or None
-        Second operand, read like the first one.
+        Second operand: a byte of it for each of the output, at the same place.
     x_offset, y_offset : int
         Bytes from the start of the tensors.
     table : int32 array, shape (256,) or (2, 256)
@@ -75,6 +86,7 @@ class VectorJob:
             Rows.BYTES: -(-self.walk["pixel_bytes"] // (self.row_bytes or 1)),
             Rows.PIXELS: self.walk["out_width"],
             Rows.LINES: self.walk["out_height"],
+            Rows.REPEATS: self.walk["out_height"],
         }[self.kind]
         return range(self.first_row, self.first_row + count)
 
@@ -92,6 +104,9 @@ class VectorJob:
         elif self.kind is Rows.PIXELS:
             x_step, y_step = walk["pixel_bytes"], walk["out_pixel_step"]
             walk |= {"row_bytes": count * x_step, "out_width": count}
+        elif self.kind is Rows.REPEATS:
+            x_step, y_step = walk["line_step"], walk["out_width"] * walk["out_pixel_step"]
+            walk |= {"out_height": count}
         else:
             x_step, y_step = 0, walk["out_width"] * walk["out_pixel_step"]
             walk |= {"first_row": walk["first_row"] + skipped * walk["stride_h"], "out_height": count}
@@ -105,13 +120,21 @@ class VectorJob:
 
     @property
     def span(self) -> Span:
-        """Bytes of the input, or of both, that it reads."""
+        """Bytes of the input that it reads."""
         walk = self.walk
+        if self.kind is Rows.REPEATS:
+            return self.x_offset, self.x_offset + (walk["out_height"] - 1) * walk["line_step"] + walk["row_bytes"]
         if self.kind is not Rows.LINES:
             return self.x_offset, self.x_offset + walk["row_bytes"] * walk["in_height"]
         last = walk["first_row"] + (walk["out_height"] - 1) * walk["stride_h"] + walk["kernel_h"]
         low, high = max(walk["first_row"], 0), min(last, walk["in_height"])
         return self.x_offset + low * walk["row_bytes"], self.x_offset + high * walk["row_bytes"]
+
+    @property
+    def second_span(self) -> Span:
+        """Bytes of the second operand that it reads."""
+        walk = self.walk
+        return self.y_offset, self.y_offset + walk["pixel_bytes"] * walk["out_width"] * walk["out_height"]
 
     def words(self, addresses: Mapping[str, int], table_address: int) -> list[int]:
         """The descriptor; ValueError if a number does not fit its field."""
@@ -121,7 +144,7 @@ class VectorJob:
             x_signed=int(self.x.dtype == np.int8),
             binary=int(self.second is not None),
             in_base=addresses[self.x.name] + self.x_offset + first_row & 0xFFFF_FFFF,
-            second_base=addresses[self.second.name] + self.x_offset if self.second else 0,
+            second_base=addresses[self.second.name] + self.y_offset if self.second else 0,
             out_base=addresses[self.y.name] + self.y_offset,
             table_addr=table_address,
             **self.walk,
@@ -171,9 +194,10 @@ class VectorLayer:
         spans: dict[str, Span] = {}
         for job in self.steps:
             part = job.part(rows)
-            for tensor in (job.x, job.second):
-                if part is not None and tensor is not None and tensor is not self.y:
-                    join(spans, tensor.name, part.span)
+            if part is not None and job.x is not self.y:
+                join(spans, job.x.name, part.span)
+            if part is not None and job.second is not None:
+                join(spans, job.second.name, part.second_span)
         return spans
 
     def writes(self, rows: range) -> Span:
@@ -235,6 +259,24 @@ def _run_walk(run: int, runs: int = 1, out_step: int = 0) -> dict[str, int]:
     }  # fmt: skip
 
 
+def _repeats_walk(runs: Runs) -> dict[str, int]:
+    """Runs of bytes, each of them read several times before the next; the outputs lie next to each other.
+
+    Each line of outputs reads an image of its own, of one pixel.
+    """
+    columns, lines, step = runs.repeats, runs.outer, runs.inner
+    if runs.outer == 1:
+        # One run is all there is. As many lines as there can be keep the rows of the layer short.
+        divisors = (count for count in range(1, runs.repeats + 1) if runs.repeats % count == 0)
+        columns = next(count for count in divisors if runs.repeats // count < _MOST_LINES)
+        lines, step = runs.repeats // columns, 0
+    return {
+        "row_bytes": runs.inner, "in_height": 1, "first_row": 0, "first_position": 0, "pixel_step": 0,
+        "line_step": step, "stride_h": 0, "out_width": columns, "out_height": lines, "kernel_h": 1, "kernel_w": 1,
+        "pixel_bytes": runs.inner, "column_step": 0, "second_pixel_step": runs.inner, "out_pixel_step": runs.inner,
+    }  # fmt: skip
+
+
 def _output(dtype: np.dtype, zero_point: int, low: int, high: int, scaling: Mapping[str, int]) -> dict[str, int]:
     return {
         "out_format": OutFormat.INT8 if dtype == np.int8 else OutFormat.UINT8,
@@ -257,25 +299,57 @@ def _need_bytes(node: Node, *tensors: Tensor) -> None:
             raise CompileError(f"layer {node.name!r} works on {tensor.name!r} of {tensor.dtype}: quantise it to 8 bits")
 
 
-def _requantise(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[VectorJob]:
-    table = requantised(graph, node).astype(np.int32)
+def _map(x: Tensor, y: Tensor, table: np.ndarray) -> list[VectorJob]:
+    """A function of each byte."""
     return [
         VectorJob(
-            x=x[0], y=y, table=table, walk=_run_walk(y.size), output=_as_is(y.dtype), kind=Rows.BYTES,
+            x=x, y=y, table=table.astype(np.int32), walk=_run_walk(y.size), output=_as_is(y.dtype), kind=Rows.BYTES,
             row_bytes=_ROW_BYTES,
         )
+    ]  # fmt: skip
+
+
+def _repeat(job: VectorJob, runs: Runs) -> list[VectorJob]:
+    """The job with a walk over the runs of its input: one for each image of a batch."""
+    walk, step = _repeats_walk(runs), 0 if runs.is_shared else runs.outer * runs.inner
+    return [
+        replace(
+            job, x_offset=image * step, y_offset=image * runs.outer * runs.repeats * runs.inner, walk=walk,
+            kind=Rows.REPEATS, row_bytes=0, first_row=image * walk["out_height"],
+        )
+        for image in range(runs.images)
     ]  # fmt: skip
 
 
 def _add(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor, addition: Addition) -> list[VectorJob]:
     scaling = {"profile": graph.profile, "multiplier": addition.multiplier, "shift": addition.shift}
     output = _output(y.dtype, y.zero_point, *limits(node, y), scaling)
-    return [
-        VectorJob(
-            x=x[0], second=x[1], y=y, table=addition.tables, walk=_run_walk(y.size), output=output, kind=Rows.BYTES,
-            row_bytes=_ROW_BYTES,
-        )
-    ]  # fmt: skip
+    # What is read repeatedly, if anything, comes first.
+    first = min((0, 1), key=lambda i: x[i].size)
+    job = VectorJob(
+        x=x[first], second=x[1 - first], y=y, table=addition.tables[[first, 1 - first]], walk=_run_walk(y.size),
+        output=output, kind=Rows.BYTES, row_bytes=_ROW_BYTES,
+    )  # fmt: skip
+    if not missing_axes(x[first].shape, y.shape):
+        return [job]
+    runs = read_runs(x[first].shape, y.shape)
+    assert runs is not None
+    return _repeat(job, runs)
+
+
+def _refuse_shapes(node: Node, x: Sequence[Tensor], y: Tensor, is_split: bool) -> None:
+    """Operands that `spread` could not fill, and sums that are no work."""
+    if all(tensor.data is not None for tensor in x):
+        raise CompileError(f"layer {node.name!r} adds nothing but constants: put their sum into the model")
+    whole = [tensor.size == y.size for tensor in x]
+    if all(whole) or (is_split and any(whole) and all(read_runs(tensor.shape, y.shape) for tensor in x)):
+        return
+    shapes = " and ".join(f"{tensor.name!r} of shape {tensor.shape}" for tensor in x)
+    copies = max(y.shape[axis] for tensor in x for axis in missing_axes(tensor.shape, y.shape))
+    raise CompileError(
+        f"layer {node.name!r} adds {shapes} to get {y.shape}: that takes {copies} copies of one along an axis,"
+        f" {_MOST_COPIES} is the most there is: let the model repeat it, or split the axis"
+    )
 
 
 def _max_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[VectorJob]:
@@ -308,10 +382,9 @@ def _max_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[
 
 def _move(x: Tensor, y: Tensor, x_offset: int, y_offset: int, run: int, runs: int, out_step: int) -> VectorJob:
     byte = np.dtype(np.int8)
-    table = np.arange(256).astype(np.uint8).view(byte).astype(np.int32)
     walk = _run_walk(run, runs, out_step)
     return VectorJob(
-        x=x, y=y, x_offset=x_offset, y_offset=y_offset, table=table, walk=walk, output=_as_is(byte), kind=Rows.PIXELS,
+        x=x, y=y, x_offset=x_offset, y_offset=y_offset, table=_SAME, walk=walk, output=_as_is(byte), kind=Rows.PIXELS,
         first_row=y_offset // out_step,
     )  # fmt: skip
 
@@ -320,6 +393,9 @@ def _concat(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[Ve
     axis = node.attributes["axis"] % len(y.shape)
     size, runs = y.dtype.itemsize, math.prod(y.shape[:axis])
     y_bytes = math.prod(y.shape[axis:]) * size
+    copied = read_runs(x[0].shape, y.shape) if len(set(node.inputs)) == 1 and x[0].shape[axis] == 1 else None
+    if copied is not None and x[0].data is None and size == 1:
+        return _repeat(_move(x[0], y, 0, 0, 1, 1, 1), copied)
     moves, start = [], 0
     for tensor in x:
         if tensor.data is not None:
@@ -360,7 +436,7 @@ def _layer(node: Node, y: Tensor, jobs: Sequence[VectorJob]) -> VectorLayer:
     first = jobs[0]
     if first.kind is Rows.BYTES:
         return VectorLayer(node, y, tuple(jobs), first.row_bytes)
-    pixels = first.walk["out_width"] if first.kind is Rows.LINES else 1
+    pixels = 1 if first.kind is Rows.PIXELS else first.walk["out_width"]
     return VectorLayer(node, y, tuple(jobs), pixels * first.walk["out_pixel_step"])
 
 
@@ -379,17 +455,16 @@ def read_vector(graph: Graph, node: Node) -> VectorLayer | None:
     if node.op in _READERS:
         return _layer(node, y, _READERS[node.op](graph, node, x, y))
     if node.op == "requantise" and x[0].dtype.itemsize == y.dtype.itemsize == 1:
-        return _layer(node, y, _requantise(graph, node, x, y))
+        return _layer(node, y, _map(x[0], y, requantised(graph, node)))
     if node.op == "add":
         _need_bytes(node, *x, y)
-        for tensor in x:
-            if tensor.shape != y.shape or tensor.data is not None:
-                raise CompileError(
-                    f"layer {node.name!r} adds {tensor.name!r} of shape {tensor.shape}"
-                    f"{', a constant,' if tensor.data is not None else ''} to get {y.shape}: only computed tensors of"
-                    f" one shape can be added"
-                )
+        constant = scalar(graph, node)
+        if constant is not None:
+            sums = pair_sums(graph, node)
+            value = np.asarray(x[constant].data).item()
+            return _layer(node, y, _map(x[1 - constant], y, sums.take(value & 0xFF, axis=constant)))
         addition = split(graph, node)
+        _refuse_shapes(node, x, y, addition is not None)
         if addition is not None:
             return _layer(node, y, _add(graph, node, x, y, addition))
     return None

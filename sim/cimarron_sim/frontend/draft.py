@@ -97,11 +97,11 @@ class Draft:
         if not np.all(np.isfinite(scale)):
             raise ModelError(f"layer {label!r} has scales whose quotient overflows: quantise the model again")
 
-        inputs = [layer.input, self._constant(f"{label}.weights", layer.weights.data, layer.weights.quantization)]
+        inputs = [layer.input, self.constant(f"{label}.weights", layer.weights.data, layer.weights.quantization)]
         self.tensors[inputs[1]] = dataclasses.replace(self.tensors[inputs[1]], bits=layer.weights.bits)
         if layer.bias is not None:
             bias = integer_bias(label, layer.bias, products)
-            inputs.append(self._constant(f"{label}.bias", bias, Quantization(products, np.zeros(outputs), 0)))
+            inputs.append(self.constant(f"{label}.bias", bias, Quantization(products, np.zeros(outputs), 0)))
 
         attributes = {**layer.attributes, "scale": scale, **_clamps(layer.bounds, quantization, dtype)}
         return self._finish(
@@ -124,7 +124,7 @@ class Draft:
             If the bias is another one.
         """
         label, outputs = self._label(layer.name, name), layer.weights.data.shape[0]
-        inputs = [layer.input, self._constant(f"{label}.weights", layer.weights.data, layer.weights.quantization)]
+        inputs = [layer.input, self.constant(f"{label}.weights", layer.weights.data, layer.weights.quantization)]
         if layer.bias is not None:
             data = layer.bias.data
             if data.dtype != np.int32 or data.size not in (1, outputs):
@@ -132,7 +132,7 @@ class Draft:
                     f"layer {label!r} has {outputs} outputs but a bias of {data.dtype} {data.shape}: let them agree"
                 )
             bias = np.ascontiguousarray(np.broadcast_to(data.reshape(-1), outputs))
-            inputs.append(self._constant(f"{label}.bias", bias, Quantization.per_tensor(1.0)))
+            inputs.append(self.constant(f"{label}.bias", bias, Quantization.per_tensor(1.0)))
         shape = layer.memory_shape
         axis = None if scale.ndim == 0 else len(shape) - 1
         quantization = Quantization(scale, np.zeros(scale.shape, np.int32), axis)
@@ -208,7 +208,8 @@ class Draft:
             self._nodes.append(Node(f"reshape {name}", "reshape", (tensor,), (name,)))
         return name
 
-    def _constant(self, name: str, data: np.ndarray, quantization: Quantization) -> str:
+    def constant(self, name: str, data: np.ndarray, quantization: Quantization) -> str:
+        """Define a tensor of constant values; its name."""
         self.tensors[name] = Tensor(name, data.shape, data.dtype, quantization, data)
         return name
 

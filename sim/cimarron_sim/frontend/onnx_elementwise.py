@@ -1,6 +1,7 @@
 """Operators without weights."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from .layer import convolution, pooling
 from .model import ModelError, Unsupported
 from .onnx_context import (
     AGAIN,
+    DTYPES,
+    QUANTISE,
     Context,
     Handler,
     activation,
@@ -149,6 +152,40 @@ def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
     return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
 
 
+def _addend(context: Context, node: onnx.NodeProto, value: Reals | QuantizedConstant, axes: int) -> str:
+    """Name of an operand as a tensor of so many axes, the foremost of size 1 where it has fewer."""
+    if isinstance(value, Reals):
+        shape = value.positions.shape
+        lifted = value.positions.reshape((1,) * (axes - len(shape)) + shape)
+        return context.draft.ordered(dataclasses.replace(value, positions=lifted))
+    if value.quantization.axis is not None or value.data.dtype not in DTYPES.values() or value.bits != 8:
+        raise Unsupported("it adds a constant that has not 8 bits and one scale", QUANTISE)
+    data = value.data.reshape((1,) * (axes - value.data.ndim) + value.data.shape)
+    data = np.ascontiguousarray(data.transpose(0, 2, 3, 1) if axes == 4 else data)
+    return context.draft.constant(f"{node.output[0]}.constant", data, value.quantization)
+
+
+def _sum(context: Context, node: onnx.NodeProto, operands: list[Reals | QuantizedConstant]) -> Elementwise:
+    context.verdict("add")
+    shapes = [value.positions.shape if isinstance(value, Reals) else value.data.shape for value in operands]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ModelError(f"{label_of(node)} adds the shapes {shapes}, which do not broadcast: {AGAIN}") from None
+    if math.prod(shape) > MAX_VALUES:
+        raise ModelError(f"{label_of(node)} gives the shape {shape}: at most {MAX_VALUES} values can be handled")
+    in_memory = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+    return Elementwise(
+        name=name_of(node),
+        operator=len(context.operators) - 1,
+        op="add",
+        inputs=tuple(_addend(context, node, value, len(shape)) for value in operands),
+        shape=in_memory,
+        positions=in_model_order(in_memory),
+        attributes={},
+    )
+
+
 def _add(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
     if any(isinstance(value, Unknown) for value in inputs):
         return context.unknown(node)
@@ -161,11 +198,10 @@ def _add(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
             if layer.bias is not None:
                 raise Unsupported("it adds to a layer that has a bias", "give the layer one bias")
             return Sums(dataclasses.replace(layer, bias=Constant(per_output(node, layer, bias.data))))
-        case [Reals() as a, Reals() as b]:
-            context.verdict("add")
-            if a.positions.shape != b.positions.shape:
-                raise Unsupported("it adds tensors of different shapes", "let the shapes agree")
-            return elementwise(context, node, "add", a, b)
+        case [Reals(), Reals() | QuantizedConstant()] | [QuantizedConstant(), Reals()]:
+            return _sum(context, node, [value for value in inputs if isinstance(value, Reals | QuantizedConstant)])
+        case [Reals(), Constant()] | [Constant(), Reals()]:
+            raise Unsupported("it adds a constant of float32", QUANTISE)
         case _:
             raise Unsupported("it adds values that nothing quantised", "put a QuantizeLinear before it")
     if layer.op != "fully_connected" or layer.bias is not None or np.isfinite(layer.bounds).any():
