@@ -8,7 +8,8 @@ macro runs on each. Prints and writes, below ``build/coverage``:
 - ``code.json``: lines, branches and toggles of the generated Verilog per module, and which were never met (Verilator);
 - ``campaign.json``: the configurations and what became of them.
 
-A failure prints the command that repeats it, and makes the exit status 1.
+A failure prints the command that repeats it, and makes the exit status 1. With ``--minutes``, no run begins later than
+that, and what was not begun is counted and left out.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -37,7 +39,9 @@ SHOWN = 25
 
 
 def run(case: dict[str, Any]) -> dict[str, Any]:
-    """Run the macro's benches on one configuration in one simulator."""
+    """Run one of the macro's benches on one configuration in one simulator, unless it is too late to begin."""
+    if case["until"] and time.time() > case["until"]:
+        return {**case, "late": True}
     config = MacroConfig(**case["config"])
     folder = OUTPUT / "runs" / case["name"]
     source = write_verilog(macro_of(config), folder, "macro")
@@ -77,6 +81,7 @@ def cases(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             "seed": arguments.seed * 10_000 + index,
             "rounds": arguments.rounds,
             "code": arguments.code,
+            "until": time.time() + 60 * arguments.minutes if arguments.minutes else None,
             "repeat": f"python bench/campaign.py --seed {arguments.seed} --cells {arguments.cells}"
             f" --rounds {arguments.rounds} --only {index} --simulators {simulator}",
         }
@@ -146,6 +151,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=1024, help="largest macro (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=12, help="weight matrices per test (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="simulators at a time (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="begin no run later than this (default: run all)")
     parser.add_argument("--no-code", dest="code", action="store_false", help="do not count in the Verilog")
     arguments = parser.parse_args()
     todo = cases(arguments)
@@ -156,6 +162,8 @@ def main() -> int:
     except ToolError as error:
         print(error, file=sys.stderr)
         return 2
+    late = sum("late" in each for each in results)
+    results = [each for each in results if "late" not in each]
     done = [each for each in results if "failure" not in each]
     failed = [each for each in results if "failure" in each]
     reports: dict[str, Any] = {"campaign": results}
@@ -169,7 +177,9 @@ def main() -> int:
     for each in failed:
         print(f"\nFAILED: {each['config']}\n{each['failure']}", file=sys.stderr)
     print(f"{len(done)} of {len(results)} runs passed, {sum(each['tests'] for each in done)} tests")
-    return 1 if failed else 0
+    if late:
+        print(f"{late} runs were not begun: the time was up")
+    return 0 if done and not failed else 1
 
 
 if __name__ == "__main__":
