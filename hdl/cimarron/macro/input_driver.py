@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import MacroConfig
 from .array import SourceLayout
+from .next_step import NextStep
 from .ports import Operation, OperationLayout
 
 __all__ = ["InputDriver", "PlaneLayout", "is_possible"]
@@ -142,10 +143,12 @@ class InputDriver(wiring.Component):
 
         # Step s = place * groups + row group: its planes, whether it is needed, whether it holds the sign.
         steps_layout = data.ArrayLayout(data.ArrayLayout(config.group_rows, width), steps)
-        incoming, held, source = Signal(steps_layout), Signal(steps_layout, reset_less=True), Signal(steps_layout)
+        incoming, source = Signal(steps_layout), Signal(steps_layout)
         needed, negative = Signal(steps), Signal(steps)
-        pending, source_pending = Signal(steps), Signal(steps)
-        signs, source_signs = Signal(steps), Signal(steps)
+        source_pending, source_signs = Signal(steps), Signal(steps)
+        # The uppermost step comes first or not at all, so nothing is kept of it.
+        held = Signal(len(incoming.as_value()) - len(incoming[-1].as_value()), reset_less=True)
+        pending, signs, left = Signal(steps - 1), Signal(steps - 1), Signal(steps - 1)
         extended = self._extended(m, config.max_act_bits, is_signed)
         top = extended[-1]
         extended += [Mux(is_signed, top, 0)] * (places * width - config.max_act_bits)
@@ -183,7 +186,7 @@ class InputDriver(wiring.Component):
                     m.d.comb += [needed[place * groups + group].eq(used), negative[place * groups + group].eq(sign)]
 
         act_bits, source_bits = Signal.like(operation.bits), Signal.like(operation.bits)
-        m.d.comb += [source.eq(held), source_pending.eq(pending), source_signs.eq(signs)]
+        m.d.comb += [source.eq(Cat(held, incoming[-1])), source_pending.eq(pending), source_signs.eq(signs)]
         if config.bitwise:
             m.d.comb += source_bits.eq(Mux(load, Mux(exists, operation.bits, 0), act_bits))
         with m.If(load):
@@ -192,28 +195,32 @@ class InputDriver(wiring.Component):
                 m.d.comb += [source_signs.eq(negative), source_pending.eq(Mux(needed.any(), needed, 1))]
 
         # The steps still to come are kept as they are and the next is selected: shifting them would toggle all.
+        upcoming = NextStep(m, source_pending, groups)
+        present = Signal()
         selected = Signal.like(plane.x)
         next_x = Signal.like(plane.x)
-        left = Signal(steps)
         next_row_group = Signal.like(plane.row_group)
-        m.d.comb += [left.eq(source_pending), next_x.eq(Mux(load & ~exists, 0, selected))]
-        for step in range(steps):
-            with m.If(source_pending[step:] == 1):
-                m.d.comb += [selected.eq(source[step]), left[step].eq(0), next_row_group.eq(step % groups)]
-                with m.If(advance):
-                    m.d.sync += [
-                        plane.place.eq(step // groups),
-                        plane.row_group.eq(next_row_group),
-                        plane.shift.eq(step % groups == groups - 1),
-                        plane.negative.eq(source_signs[step]),
-                    ]
-                    if config.bitwise:
-                        place = step // groups * width
-                        own = range(place, min(place + width, config.max_act_bits))
-                        m.d.sync += plane.used.eq(Cat(source_bits > bit for bit in own))
+        m.d.comb += [
+            present.eq(source_pending.any()),
+            left.eq((source_pending & ~upcoming.step)[:-1]),
+            selected.eq(upcoming.of_steps([Value.cast(source[step]) for step in range(steps)])),
+            next_x.eq(Mux(load & ~exists, 0, selected)),
+            next_row_group.eq(upcoming.number_of_row_group(len(next_row_group))),
+        ]
+        with m.If(advance & present):
+            m.d.sync += [
+                plane.place.eq(upcoming.number_of_place(len(plane.place))),
+                plane.row_group.eq(next_row_group),
+                plane.shift.eq(upcoming.step[groups - 1 :: groups].any()),
+                plane.negative.eq((source_signs & upcoming.step).any()),
+            ]
+            if config.bitwise:
+                used = Signal(places * width)
+                m.d.comb += used.eq(Cat(source_bits > bit for bit in range(config.max_act_bits)))
+                m.d.sync += plane.used.eq(upcoming.of_places([used.word_select(p, width) for p in range(places)]))
         with m.If(advance):
             m.d.sync += [
-                self.o_stream.valid.eq(source_pending.any()),
+                self.o_stream.valid.eq(present),
                 plane.x.eq(next_x),
                 plane.first.eq(load),
                 plane.last.eq(~left.any()),
@@ -221,7 +228,7 @@ class InputDriver(wiring.Component):
             ]
         if config.gating:
             code = Mux(load, operation.operation, plane.operation) if config.bitwise else Const(Operation.MAC)
-            goes_on = advance & source_pending.any()
+            goes_on = advance & present
             self._move_blocks(m, goes_on, next_x, Mux(load, operation.set, plane.set), next_row_group, code)
         with m.If(load):
             m.d.sync += [
