@@ -164,10 +164,11 @@ def signed32(value: int) -> int:
     "macro",
     [
         CONFIG.engine.macro,
+        PRESETS["tang_nano_20k"].engine.macro,
         MacroConfig(rows=8, words=16, write_bits=32, cell_bits=4, max_weight_bits=16),
         MacroConfig(rows=16, words=8, cell_bits=2, max_weight_bits=4, max_act_bits=5),
     ],
-    ids=["icebreaker", "two beats", "narrow"],
+    ids=["icebreaker", "tang_nano_20k", "two beats", "narrow"],
 )
 def test_dot_products_come_out_exactly(macro):
     rng = Random(1)
