@@ -47,8 +47,9 @@ def read_points(path: Path) -> Iterator[tuple[Point, int]]:
         fields, _, count = text[3:].rpartition("' ")
         values = dict(entry.split("\2", 1) for entry in fields.split("\1")[1:])
         kind, _, module = values["page"].removeprefix("v_").partition("/")
-        lines = sources.setdefault(values["f"], Path(values["f"]).read_text(encoding="utf-8").splitlines())
-        line = int(values["l"])
+        if values["f"] not in sources:
+            sources[values["f"]] = Path(values["f"]).read_text(encoding="utf-8").splitlines()
+        lines, line = sources[values["f"]], int(values["l"])
         yield Point(kind, module, line, values.get("o", ""), lines[line - 1].strip()), int(count)
 
 
