@@ -42,7 +42,7 @@ COLUMNS = [(64, 1), (64, 2), (64, 4)]
 ARRAYS = [64, 128, 256]
 
 #: Rows, columns of bits, and target of the macros that are measured with gating and without.
-GATED = [*((32, target) for target in TARGETS), (64, "asic")]
+GATED = [(rows, target) for rows in (32, 64) for target in TARGETS]
 
 #: A macro whose row groups are memories of 16 words, which every kind of storage can hold.
 STORED = {"rows": 32, "words": 4, "row_groups": 8, "weight_sets": 2}
