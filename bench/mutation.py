@@ -192,6 +192,16 @@ class Script:
                 self._operation(x, 0, bits, False, Operation.XOR, 0)
                 self._operation(x, 0, min(bits, weight_bits), False, Operation.XOR, 0)
 
+    def search_each(self) -> None:
+        """Searches that each word wins by far: of random ones, few find the words behind the first."""
+        config = self.config
+        for width, weight_bits in enumerate(config.weight_widths):
+            for nearest in range(config.outputs(weight_bits)):
+                data = ((1 << config.row_bits) - 1) & ~((1 << weight_bits) - 1 << nearest * weight_bits)
+                for row in range(config.rows):
+                    self.write(set=0, row=row, width=width, signed=0, data=data)
+                self._operation(np.zeros(config.vector_words, np.int64), 0, 1, False, Operation.XOR, 0)
+
     def any_code(self) -> int:
         """An operation that the macro has."""
         return int(self.rng.choice(self.codes)) if len(self.codes) > 1 else Operation.MAC
@@ -238,6 +248,7 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
     longest = config.max_act_bits * (config.rows if config.transposed else 1)
     if config.best_match:
         script.search_far()
+        script.search_each()
     script.random_traffic(300)
     for name, words in (("items", script.items), ("results", script.results), ("bests", script.bests)):
         (WORK / f"{name}.hex").write_text("".join(f"{word:x}\n" for word in words), encoding="utf-8")

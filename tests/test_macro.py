@@ -264,6 +264,13 @@ def test_latency_is_the_declared_constant(act_bits):
     assert session.dut.latency == 4
 
 
+@pytest.mark.parametrize("planes", [1, 8])
+def test_no_wire_of_the_verilog_is_without_bits(planes, tmp_path):
+    """As many planes per cycle as there are leave a single step, and nothing to keep: Verilog has no empty wires."""
+    config = MacroConfig(rows=4, words=4, max_act_bits=planes, planes_per_cycle=planes)
+    assert "[-1:0]" not in write_verilog(Macro(config), tmp_path, "macro").read_text()
+
+
 def test_operations_follow_one_another_without_a_bubble():
     rng = np.random.default_rng(3)
     widths = [1, 8, 8, 3, 1, 1, 2, 5, 4, 8, 7, 6, 1]

@@ -146,9 +146,10 @@ class InputDriver(wiring.Component):
         incoming, source = Signal(steps_layout), Signal(steps_layout)
         needed, negative = Signal(steps), Signal(steps)
         source_pending, source_signs = Signal(steps), Signal(steps)
-        # The uppermost step comes first or not at all, so nothing is kept of it.
-        held = Signal(len(incoming.as_value()) - len(incoming[-1].as_value()), reset_less=True)
-        pending, signs, left = Signal(steps - 1), Signal(steps - 1), Signal(steps - 1)
+        # The uppermost step comes first or not at all, so nothing is kept of it; an only step leaves none.
+        kept = max(1, steps - 1)
+        held = Signal(kept * len(incoming[-1].as_value()), reset_less=True)
+        pending, signs, left = Signal(kept), Signal(kept), Signal(kept)
         extended = self._extended(m, config.max_act_bits, is_signed)
         top = extended[-1]
         extended += [Mux(is_signed, top, 0)] * (places * width - config.max_act_bits)
@@ -186,7 +187,10 @@ class InputDriver(wiring.Component):
                     m.d.comb += [needed[place * groups + group].eq(used), negative[place * groups + group].eq(sign)]
 
         act_bits, source_bits = Signal.like(operation.bits), Signal.like(operation.bits)
-        m.d.comb += [source.eq(Cat(held, incoming[-1])), source_pending.eq(pending), source_signs.eq(signs)]
+        if steps > 1:
+            m.d.comb += [source.eq(Cat(held, incoming[-1])), source_pending.eq(pending), source_signs.eq(signs)]
+        else:
+            m.d.comb += source.eq(incoming)
         if config.bitwise:
             m.d.comb += source_bits.eq(Mux(load, Mux(exists, operation.bits, 0), act_bits))
         with m.If(load):
@@ -202,7 +206,7 @@ class InputDriver(wiring.Component):
         next_row_group = Signal.like(plane.row_group)
         m.d.comb += [
             present.eq(source_pending.any()),
-            left.eq((source_pending & ~upcoming.step)[:-1]),
+            left.eq((source_pending & ~upcoming.step)[:kept] if steps > 1 else 0),
             selected.eq(upcoming.of_steps([Value.cast(source[step]) for step in range(steps)])),
             next_x.eq(Mux(load & ~exists, 0, selected)),
             next_row_group.eq(upcoming.number_of_row_group(len(next_row_group))),
