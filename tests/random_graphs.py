@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from cimarron.config import SocConfig
-from cimarron.isa import ACT_WINDOW, JOB_BYTES, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
+from cimarron.isa import JOB_BYTES, JOB_WORDS, PROGRAM_HEADER, PROGRAM_OFFSET, RAM_BASE, Profile, Step
 from cimarron_sim.compiler import Program
 from cimarron_sim.compiler.program import Activation
 from cimarron_sim.graph import Graph, Node, Quantization, Tensor
@@ -59,10 +59,6 @@ def run_on_model(program: Program, config: SocConfig, data: bytes) -> tuple[byte
                     assert at % config.engine.port_bytes == 0
                     engine.execute(struct.unpack_from(f"<{JOB_WORDS}I", memory, at))
                     snapshots.append(Snapshot(bytes(engine.activations), bytes(memory)))
-            case Step.FETCH:
-                address, target, count = words
-                assert address + count <= len(engine.activations) < ACT_WINDOW
-                memory[target : target + count] = engine.activations[address : address + count]
             case Step.END:
                 break
             case kind:

@@ -35,7 +35,7 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
         names[2], "softmax", "cpu", 15, stalls={"input": 0, "weights": 0, "output": 0, "control": 15}
     )  # fmt: skip
     return {
-        "format": 3, "cimarron": "0.1.0", "model": "made up", "model_hash": "ab" * 32, "profile": "tflm",
+        "format": 4, "cimarron": "0.1.0", "model": "made up", "model_hash": "ab" * 32, "profile": "tflm",
         "config": {"clock_hz": clock_hz, "engine": {"lanes": 1, "macro": {"rows": 16}}}, "config_hash": "0123abcd",
         "port_bytes": 4, "samples": 2, "tensors_compared": 8, "mismatches": 0, "mismatch_list": [],
         "cycles_per_inference": 100, "cycles_per_inference_min": 100, "cycles_per_inference_max": 130,
@@ -48,7 +48,7 @@ def made_up(names: tuple[str, str, str] = ("input", "conv", "softmax"), clock_hz
             "tensors": [
                 {"tensor": "x", "address": 0, "bytes": 12, "first": 0, "last": 1, "stripes": 0},
                 {"tensor": "h", "address": 16, "bytes": 12, "first": 1, "last": 2, "stripes": 0},
-                {"tensor": "y", "address": 0, "bytes": 12, "first": 2, "last": 3, "stripes": 0},
+                {"tensor": "y", "address": 0, "bytes": 12, "first": 2, "last": 2, "stripes": 0},
             ],
         },
         "timeline": {

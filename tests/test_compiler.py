@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, SocConfig
-from cimarron.isa import JOB_BYTES, JOB_WORDS, Opcode, Profile, unpack_job
+from cimarron.isa import JOB_BYTES, JOB_WORDS, PROGRAM_OFFSET, RAM_BASE, Opcode, Profile, unpack_job
 from cimarron_sim.compiler import CompileError, Place, Program, check, compile, mapping
 from cimarron_sim.compiler.bound import Bound, load_bound, weight_beats
 from cimarron_sim.compiler.explain import explain
@@ -92,8 +92,10 @@ def test_networks_are_exact_layer_by_layer(profile):
     builder.conv2d(9, (3, 3), stride=(2, 2), pads=(0, 0, 1, 1), bits=4, zero_point=3).flatten()
     builder.fully_connected(17, zero_point=-20).fully_connected(10)
     program = assert_exact(builder, TINY)
-    assert [layer.op for layer in program.layers] == ["load", "conv2d", "conv2d", "fully_connected", "fully_connected"]
-    assert [layer.macs for layer in program.layers] == [0, 64 * 9 * 6, 16 * 54 * 9, 144 * 17, 17 * 10]
+    assert [layer.op for layer in program.layers] == [
+        "load", "conv2d", "conv2d", "fully_connected", "fully_connected", "store",
+    ]  # fmt: skip
+    assert [layer.macs for layer in program.layers] == [0, 64 * 9 * 6, 16 * 54 * 9, 144 * 17, 17 * 10, 0]
 
 
 def with_weight_zero_point(builder: Builder, dtype, low: int, high: int, zero_point: int) -> Builder:
@@ -165,7 +167,7 @@ def test_layers_without_room_for_partial_sums_are_cut_into_stripes():
 
     def stripes(entries):
         config = SocConfig(engine=dataclasses.replace(TINY.engine, psum_entries=entries))
-        macs = jobs_of(assert_exact(network(), config))[1:]
+        macs = jobs_of(assert_exact(network(), config))[1:-1]
         assert all(job["psum_entries"] <= entries for job in macs)
         return [(job["out_height"], job["out_width"]) for job in macs]
 
@@ -181,9 +183,43 @@ def test_same_input_gives_the_same_bytes():
 
 def test_a_reshaped_tensor_is_the_same_bytes():
     program = compile(Builder((1, 4, 4, 2)).flatten().fully_connected(3).flatten().graph(), TINY)
-    assert len(jobs_of(program)) == 2
+    assert len(jobs_of(program)) == 3
     assert program.output.tensor == "flat2"
-    assert program.output.address == program.layers[-1].output.address
+    assert program.output.address == program.layers[-2].output.address
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        Builder((1, 20)).fully_connected(7),
+        Builder((3, 20)).fully_connected(5, dtype=np.int32),
+        Builder((1, 4, 4, 2)).max_pool((2, 2), (2, 2)).flatten(),
+        Builder((1, 20)).fully_connected(7).softmax(),
+        Builder((1, 3, 3, 1)).flatten(),
+    ],
+    ids=["macro", "sums", "vector", "cpu", "nobody"],
+)
+def test_the_last_job_stores_the_output_whoever_computed_it(builder):
+    program = assert_exact(builder, TINY)
+    header, output = program.header, program.output
+    assert jobs_of(program)[-1] == {
+        "opcode": Opcode.STORE,
+        "source": output.address,
+        "destination": RAM_BASE + PROGRAM_OFFSET + header["output_offset"],
+        "length": header["output_bytes"],
+    }
+    stored = program.layers[-1]
+    assert (stored.op, stored.output.address, stored.output.is_spilled) == ("store", header["output_offset"], True)
+    assert (stored.output.tensor, stored.output.shape) == (output.tensor, output.shape)
+
+
+def test_an_output_that_its_layer_stores_is_not_stored_again():
+    # Twice 2048 bytes, of which the buffer holds some rows at a time.
+    config = SocConfig(engine=dataclasses.replace(TINY.engine, act_buffer_bytes=1024))
+    program = assert_exact(Builder((1, 16, 16, 8)).max_pool((1, 1), (1, 1)), config)
+    assert [layer.op for layer in program.layers] == ["max_pool"]
+    stored = [job for job in jobs_of(program) if job["opcode"] == Opcode.STORE]
+    assert sum(job["length"] for job in stored) == program.header["output_bytes"] == 2048
 
 
 def test_four_bit_weights_take_half_the_stream():
@@ -277,7 +313,7 @@ def test_check_counts_every_job_of_a_plan(outputs, buffer, jobs):
         jobs = f"{found} jobs"
         assert found >= 6
     else:
-        assert int(jobs[0]) == found - 1, "besides the one that loads the input"
+        assert int(jobs[0]) == found - 2, "besides those that move input and output"
     (verdict,) = check(graph, config, plan_network(graph, config.engine)[1])
     assert f" x {outputs} weights of 8 bits in " in verdict.reason
     assert verdict.reason.endswith(f" tiles, {jobs}")
@@ -373,7 +409,7 @@ def test_strips_may_be_followed_by_planes(profile):
     builder = Builder((2, 12, 9, 1), np.uint8, 3, profile, seed=5)
     builder.conv2d(8, (5, 3), stride=(2, 2), pads=(2, 1, 2, 1), dilation=(1, 2), zero_point=-7)
     program = assert_exact(builder.depthwise_conv2d(1, (3, 3), pads=(1, 1, 1, 1)), DEFAULT)
-    assert [layer.last_job for layer in program.layers] == [0, 4, 6]
+    assert [layer.last_job for layer in program.layers] == [0, 4, 6, 7]
     assert program.layers[1].output.planes == 4
 
 
@@ -384,7 +420,7 @@ def thin_rows(outputs: int = 64) -> Builder:
 
 def test_windows_with_thin_rows_are_read_from_strips():
     program = assert_exact(thin_rows(), DEFAULT)
-    copy, main = jobs_of(program)[1:]
+    _, copy, main, _ = jobs_of(program)
     # Four word tiles of 125 pixels: 10 reads each, or 3 of the 40 bytes in a strip.
     assert (copy["kernel_h"], copy["out_height"]) == (1, 49)
     assert (main["kernel_h"], main["runs"], main["run_bytes"]) == (1, 1, 40)
@@ -403,10 +439,10 @@ def test_strips_need_room_of_their_own():
     assert (strips.nbytes, strips.first, strips.last) == (980, 1, 1)
     # 490, 125 * outputs and 980 bytes, each a multiple of 16: 8000 with 52 outputs, 8992 with 60.
     config = SocConfig(engine=dataclasses.replace(DEFAULT.engine, act_buffer_bytes=8192))
-    for outputs, jobs in ((52, 3), (60, 2)):
+    for outputs, jobs in ((52, 4), (60, 3)):
         program = assert_exact(thin_rows(outputs), config)
         assert len(jobs_of(program)) == jobs
-        assert not any(layer.output.is_spilled for layer in program.layers)
+        assert not any(layer.output.is_spilled for layer in program.layers[:-1])
 
 
 @given(layers())
@@ -493,7 +529,7 @@ def test_buffers_that_fit_in_one_order_only_are_placed():
 
 def test_walks_begin_in_the_padding():
     program = compile(Builder((1, 6, 6, 3)).conv2d(4, (3, 3), pads=(1, 1, 1, 1)).graph(), TINY)
-    load, mac = jobs_of(program)
+    load, mac, _ = jobs_of(program)
     assert (load["opcode"], load["length"]) == (Opcode.LOAD, 108)
     assert mac["in_base"] == (load["destination"] - 18) & 0xFFFF_FFFF
     assert (mac["first_row"], mac["first_position"]) == (-1, -3)
@@ -513,7 +549,7 @@ def test_depthwise_layers_read_planes():
     builder = Builder((1, 8, 8, 3)).conv2d(8, (1, 1))
     builder.depthwise_conv2d(1, (3, 3), pads=(1, 1, 1, 1)).conv2d(4, (1, 1))
     program = assert_exact(builder, DEFAULT)
-    assert [layer.output.planes for layer in program.layers] == [0, 4, 0, 0]
+    assert [layer.output.planes for layer in program.layers] == [0, 4, 0, 0, 0]
     depthwise = jobs_of(program)[2]
     assert (depthwise["kernel_h"], depthwise["run_bytes"]) == (4, 16)
     assert (depthwise["out_height"], depthwise["out_width"], depthwise["word_tiles"]) == (4, 4, 2)

@@ -21,6 +21,7 @@ from cimarron_sim.compiler.program import Program
 from cimarron_sim.runner.simulation import Simulation
 from cimarron_sim.runner.timeline import Activity
 from networks import two_layers
+from random_graphs import Builder
 
 TINY = PRESETS["tiny"]
 
@@ -33,13 +34,16 @@ SIGNALS = ("lastStagePc", "lastStageIsFiring", "iBusWishbone_CYC", "dBusWishbone
 
 
 def whole() -> Program:
-    """One step that hands over all jobs, one that fetches the output."""
+    """One step that hands over all jobs."""
     return compile(two_layers(), TINY)
 
 
 def in_two_parts() -> Program:
-    """Two steps hand over the jobs, so that the second finds the engine fetching; the output stays where it is."""
-    program = whole()
+    """Two steps hand over the jobs, so that the second finds the engine fetching.
+
+    They lie where the program had a step of the CPU, with what was behind it: the output stays where it is.
+    """
+    program = compile(Builder((1, 20)).fully_connected(11).fully_connected(5).softmax().graph(), TINY)
     header = program.header
     body = bytearray(program.image[4 * len(PROGRAM_HEADER) :])
     offset = header["steps_offset"] - 4 * len(PROGRAM_HEADER)
@@ -51,7 +55,8 @@ def in_two_parts() -> Program:
     body[offset : offset + len(steps)] = steps
     fixed = ("magic", "version", "image_bytes", "crc32")
     image = finish(bytes(body), **{name: value for name, value in header.items() if name not in fixed})
-    return dataclasses.replace(program, image=image)
+    layers = tuple(layer for layer in program.layers if layer.last_job < jobs)
+    return dataclasses.replace(program, image=image, layers=layers)
 
 
 def waveforms(path: Path) -> dict[str, list[int]]:

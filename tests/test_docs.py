@@ -207,7 +207,7 @@ def test_the_python_example_prints_a_compiled_network(tmp_path, monkeypatch, cap
     (text,) = examples(page("program.md"), "python")
     exec(text, {})
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["JOBS", *["JOB"] * 4, "FETCH", "END"]
+    assert [line.split()[0] for line in lines] == ["JOBS", *["JOB"] * 5, "END"]
     assert "'opcode': 2" in lines[2]
 
 

@@ -594,8 +594,8 @@ def test_images_that_arrive_but_cannot_run_are_refused(device, program):
 def test_digits_equal_onnx_runtime_over_the_serial_port(order, chip, tmp_path):
     code, stderr = call(*order, "--target", f"serial:{chip.path},baud=250000,timeout={CALM}")
     assert code == 0, stderr
-    assert "loading 10528 bytes at 250000 baud" in stderr
-    assert "program 10,528 of 10,528 bytes" in stderr
+    assert "loading 10640 bytes at 250000 baud" in stderr
+    assert "program 10,640 of 10,640 bytes" in stderr
     images, data = np.load(tmp_path / "digits.npy"), DIGITS.read_bytes()
     graph = load(DIGITS)
     port = graph.port(graph.inputs[0])

@@ -37,24 +37,25 @@ def test_header_describes_the_image(program):
     assert words["crc32"] == zlib.crc32(program.image[20:])
     assert (words["input_bytes"], words["output_bytes"]) == (20, 6)
     assert words["model_hash"] == 0x00C0FFEE
-    # JOBS of 3 words, FETCH of 4 words, END; then the descriptors of a load and a layer.
-    assert words["steps_bytes"] == 4 * (3 + 4 + 1)
+    # JOBS of 3 words, END; then the descriptors of a load, a layer and a store.
+    assert words["steps_bytes"] == 4 * (3 + 1)
     kind, offset, jobs = struct.unpack_from("<3I", program.image, words["steps_offset"])
-    assert (kind, jobs) == (3 << 16 | Step.JOBS, 2)
+    assert (kind, jobs) == (3 << 16 | Step.JOBS, 3)
     opcodes = [program.image[offset + index * JOB_BYTES] for index in range(jobs)]
-    assert opcodes == [Opcode.LOAD, Opcode.MAC]
+    assert opcodes == [Opcode.LOAD, Opcode.MAC, Opcode.STORE]
     assert words["input_offset"] >= len(program.image)
     assert words["output_offset"] >= words["input_offset"] + 20
     assert words["memory_bytes"] >= words["output_offset"] + 6
 
 
 def test_steps_of_a_program_hold_all_of_its_jobs(program):
-    assert program.steps == ((Step.JOBS, 2), (Step.FETCH, 0), (Step.END, 0))
+    assert program.steps == ((Step.JOBS, 3), (Step.END, 0))
     builder = Builder((1, 6, 6, 4), seed=5).conv2d(4, (3, 3)).softmax()
-    # Behind the load and the layer, the CPU's step is a job of its own, the last.
-    steps = compile(builder.graph(), TINY).steps
-    assert steps[-3:] == ((Step.SHARE, 1), (Step.FETCH, 0), (Step.END, 0))
-    assert steps[:-3] == ((Step.JOBS, compile(builder.graph(), TINY).layers[-1].last_job),)
+    # Behind the load and the layer, the CPU's step counts as a job; what it computed is stored by the last one.
+    program = compile(builder.graph(), TINY)
+    ((first, jobs), *others) = program.steps
+    assert (first, others) == (Step.JOBS, [(Step.SHARE, 1), (Step.JOBS, 1), (Step.END, 0)])
+    assert program.layers[-1].last_job == jobs + 1
 
 
 def test_saved_programs_come_back(program, tmp_path):

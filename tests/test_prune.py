@@ -54,7 +54,7 @@ def test_results_are_those_of_the_whole_network(profile, bias, pad, seed):
 def test_dead_channels_are_neither_computed_nor_stored():
     # 7 dead outputs of 16 leave 9; the next multiple of 4 keeps three of them.
     layers = compile(network(Profile.TFLM, 0, 1).graph(), DEFAULT).layers
-    assert [layer.output.shape[-1] for layer in layers] == [3, 12, 12, 8, 4]
+    assert [layer.output.shape[-1] for layer in layers] == [3, 12, 12, 8, 4, 4]
     assert layers[2].macs == 2 * 4 * 3 * 9 * 12
 
 

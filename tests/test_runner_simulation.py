@@ -45,7 +45,7 @@ def test_every_layer_equals_the_reference(simulation, program):
     result = simulation.run(program, [a.tobytes() for a in arrays], progress=seen.append)
     assert len(result.inferences) == 6
     for sample, (array, inference) in enumerate(zip(arrays, result.inferences, strict=True)):
-        assert [layer.name for layer in inference.layers] == ["input", "fc1", "fc2"]
+        assert [layer.name for layer in inference.layers] == ["input", "fc1", "fc2", "output"]
         assert compare_inference(sample, inference, execute(GRAPH, {"x": array}), "y") == []
     assert result.uart == "Cimarron\r\n"
     assert [state.done for state in seen] == [1, 2, 3, 4, 5, 6]
@@ -58,8 +58,8 @@ def test_costs_add_up(simulation, program):
         assert sum(layer.cycles for layer in layers) < inference.cycles
         assert 0 < inference.firmware_cycles < inference.cycles
         # Counted by hand from the shapes: 16 rows and 4 outputs of 8 bits per operation.
-        assert [layer.counters.operations for layer in layers] == [0, 2 * 3, 1 * 2]
-        assert [layer.counters.compute for layer in layers] == [0, 8 * 6, 8 * 2]
+        assert [layer.counters.operations for layer in layers] == [0, 2 * 3, 1 * 2, 0]
+        assert [layer.counters.compute for layer in layers] == [0, 8 * 6, 8 * 2, 0]
         assert all(layer.counters.busy <= layer.cycles for layer in layers)
         # A layer may prepare during its predecessor, so the bound holds for the sum only.
         assert sum(layer.bound.cycles for layer in program.layers) <= inference.cycles

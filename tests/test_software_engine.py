@@ -263,6 +263,7 @@ def test_loads_copy_or_are_refused_as_the_model_says(program, source, destinatio
     ("source", "destination", "length"),
     [
         (0, RAM_BASE + 0x1000, 4), (3, RAM_BASE + 0x1001, 7), (32767, RAM_BASE + BANK_BYTES - 1, 1),
+        (8, RAM_BASE + 0x1000, 11), (2, RAM_BASE + 0x1002, 9), (8, RAM_BASE + BANK_BYTES - 8, 12),
         (0, RAM_BASE + 0x1000, 0), (32767, RAM_BASE, 2), (4, RAM_BASE, 0xFFFF_FFFF),
         (1, RAM_BASE + BANK_BYTES - 5, 9), (0, RAM_BASE - 3, 4), (0, 0x1002, 4),
     ],

@@ -432,7 +432,7 @@ PARAM_BYTES = 16
 TABLE_WORDS = 256
 
 PROGRAM_MAGIC = 0x504D4943  # "CIMP"
-PROGRAM_VERSION = 3
+PROGRAM_VERSION = 4
 
 #: Words of the program image's header, in order. Offsets count bytes from the start of the image, in little-endian
 #: memory; memory addresses in jobs are absolute.
@@ -447,7 +447,7 @@ PROGRAM_HEADER = (
     "steps_bytes",
     "input_offset",  # where the host writes the input tensor, a multiple of the memory port's width
     "input_bytes",
-    "output_offset",  # where the firmware leaves the output tensor
+    "output_offset",  # where the program leaves the output tensor
     "output_bytes",
     "model_hash",  # first 32 bits of the SHA-256 of the model file
     "reserved0",
@@ -479,12 +479,11 @@ class Step(enum.IntEnum):
 
     END = 0
     JOBS = 1  #: byte offset in the image, jobs: that many descriptors, one after the other
-    FETCH = 2  #: activation address, byte offset in the image's memory, bytes: copy from the activation buffer
-    COMBINE = 3  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
-    NARROW = 4  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
-    SOFTMAX = 5  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
-    SHARE = 6  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
-    MEAN = 7  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
+    COMBINE = 2  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
+    NARROW = 3  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
+    SOFTMAX = 4  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
+    SHARE = 5  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
+    MEAN = 6  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
 
 
 class Mailbox(enum.IntEnum):

@@ -19,7 +19,7 @@ from .program import Activation, Layer, Placement, Program
 from .prune import Pruning
 from .stream import weight_stream
 from .vector import VectorLayer
-from .work import Places, Work, layer_work, load_job
+from .work import Places, Work, layer_work, load_job, store_job
 
 __all__ = ["assemble", "compile"]
 
@@ -64,25 +64,28 @@ def _activation(graph: Graph, places: Places, name: str) -> Activation:
     return Activation(tensor=name, address=address, shape=tensor.shape, dtype=tensor.dtype.name, is_spilled=is_spilled)
 
 
-def _work(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -> tuple[Work, list[Work]]:
-    """What loads the input, and what each layer does."""
-    base = RAM_BASE + PROGRAM_OFFSET
-    source = _activation(graph, places, graph.inputs[0])
-    first = Work([]) if source.is_spilled else Work([load_job(base + layout.input, source.address, source.nbytes)])
-    plan = places.plan
-    return first, [
+def _ends(graph: Graph, places: Places) -> tuple[Activation, Activation]:
+    """Input and output, which the layers move themselves if they are spilled."""
+    return _activation(graph, places, graph.inputs[0]), _activation(graph, places, graph.outputs[0])
+
+
+def _work(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -> list[Work]:
+    """What each layer does."""
+    return [
         layer_work(graph.profile, operator, places, index + 1, config, offset)
-        for index, (operator, offset) in enumerate(zip(plan.operators, layout.streams, strict=False))
+        for index, (operator, offset) in enumerate(zip(places.plan.operators, layout.streams, strict=False))
     ]
 
 
 def _steps(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -> tuple[bytes, bytes]:
     """Steps and job descriptors; as long wherever things lie."""
-    first, layers = _work(graph, places, config, layout)
-    items = [item for work in (first, *layers) for item in work.items]
-    result = _activation(graph, places, graph.outputs[0])
+    base = RAM_BASE + PROGRAM_OFFSET
+    source, result = _ends(graph, places)
+    items = [item for work in _work(graph, places, config, layout) for item in work.items]
+    if not source.is_spilled:
+        items.insert(0, load_job(base + layout.input, source.address, source.nbytes))
     if not result.is_spilled:
-        items.append(step(Step.FETCH, [result.address, layout.output, result.nbytes]))
+        items.append(store_job(result.address, base + layout.output, result.nbytes))
     items.append(step(Step.END))
 
     steps, descriptors = b"", b""
@@ -98,12 +101,13 @@ def _steps(graph: Graph, places: Places, config: EngineConfig, layout: Layout) -
 
 def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layout) -> tuple[Layer, ...]:
     graph, plan = pruning.graph, places.plan
-    source = _activation(graph, places, graph.inputs[0])
-    first, works = _work(graph, places, config, layout)
-    layers, jobs, copying = [], len(first.items), NO_BOUND
-    if first.items:
+    source, result = _ends(graph, places)
+    works = _work(graph, places, config, layout)
+    layers, jobs, copying = [], 0, NO_BOUND
+    if not source.is_spilled:
         bound = load_bound(source.nbytes, config)
         layers.append(Layer(name="input", op="load", last_job=0, output=source, macs=0, peak_macs=0.0, bound=bound))
+        jobs += 1
     for node, operator, work in zip(plan.order.layers, plan.operators, works, strict=True):
         planes = operator.tiling.y_planes if isinstance(operator, EngineLayer) else 0
         absent = tuple(pruning.absent.get(node.outputs[0], {}).items())
@@ -128,6 +132,12 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
                 name=node.name, op=node.op, last_job=jobs - 1, output=output, macs=macs, peak_macs=peak, bound=bound,
             )
         )  # fmt: skip
+    if not result.is_spilled:
+        bound = store_bound(result.nbytes, config)
+        stored = dataclasses.replace(result, address=layout.output, is_spilled=True)
+        layers.append(
+            Layer(name="output", op="store", last_job=jobs, output=stored, macs=0, peak_macs=0.0, bound=bound)
+        )
     return tuple(layers)
 
 
@@ -184,7 +194,7 @@ def assemble(pruning: Pruning, plan: Plan, config: SocConfig) -> Program:
 
     image = bytearray(layout.input)
     places = _places(graph, plan, layout)
-    source, result = (_activation(graph, places, names[0]) for names in (graph.inputs, graph.outputs))
+    source, result = _ends(graph, places)
     steps, descriptors = _steps(graph, places, engine, layout)
     parts = zip((steps, descriptors, *streams), (HEADER_BYTES, layout.jobs, *layout.streams), strict=True)
     for part, offset in parts:

@@ -25,7 +25,6 @@ HEADER_BYTES = 4 * len(PROGRAM_HEADER)
 _STEP_WORDS = {
     Step.END: 1,
     Step.JOBS: 3,
-    Step.FETCH: 4,
     Step.COMBINE: 6,
     Step.NARROW: 5,
     Step.SOFTMAX: 8,
@@ -120,7 +119,7 @@ def _check_steps(image: bytes, header: dict[str, int]) -> None:
 def steps_of(image: bytes) -> Iterator[tuple[Step, int]]:
     """Steps of an image that `verify` accepts, each with its jobs: those that it hands to the engine, or itself as one.
 
-    A step that only moves data, or ends the program, has none.
+    The one that ends the program has none.
     """
     offset, kind = header_of(image)["steps_offset"], None
     while kind is not Step.END:
@@ -129,7 +128,7 @@ def steps_of(image: bytes) -> Iterator[tuple[Step, int]]:
         if kind is Step.JOBS:
             yield kind, int.from_bytes(image[offset + 8 : offset + 12], "little")
         else:
-            yield kind, int(kind not in (Step.FETCH, Step.END))
+            yield kind, int(kind is not Step.END)
         offset += 4 * (word >> 16)
 
 

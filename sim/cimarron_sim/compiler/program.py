@@ -82,7 +82,7 @@ class Placement:
     address, nbytes : int
         Bytes it takes, from this one on.
     first, last : int
-        Indices of the layers that write it first and read it last; the output is read one behind the last layer.
+        Indices of the layers that write it first and read it last.
     stripes : int
         0, or for a part of a spilled tensor how many of them take turns there.
     """
@@ -103,7 +103,7 @@ class Layer:
     ----------
     name : str
     op : str
-        Operator of the graph, or ``load`` for the transfer of the input.
+        Operator of the graph, or ``load`` or ``store`` for the transfer of the input or output.
     last_job : int
         Index of its last job among the program's; the output is complete when that one retires.
     output : Activation

@@ -20,7 +20,7 @@ class Order:
     layers : tuple of Node
         Nodes that are work, in order: layer i runs in step i + 1.
     steps : tuple of str
-        What each step is called: loading the input, the layers, fetching the output.
+        What each step is called: loading the input, the layers, storing the output.
     owner : dict of str to str
         By tensor that is computed or loaded, the one whose bytes it is: itself, or the one it was reshaped from.
     buffers : tuple of Buffer
@@ -77,5 +77,5 @@ def schedule(graph: Graph) -> Order:
     last[owner[graph.outputs[0]]] = len(layers) + 1
 
     buffers = [Buffer(name=name, size=graph.tensors[name].nbytes, first=first[name], last=last[name]) for name in first]
-    steps = ("loading the input", *(f"layer {node.name!r}" for node in layers), "fetching the output")
+    steps = ("loading the input", *(f"layer {node.name!r}" for node in layers), "storing the output")
     return Order(tuple(layers), steps, owner, tuple(buffers), constants)

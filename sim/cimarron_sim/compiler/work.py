@@ -13,7 +13,7 @@ from .rows import Span, join
 from .tiling import jobs
 from .vector import VectorLayer
 
-__all__ = ["Places", "Work", "layer_work", "load_job"]
+__all__ = ["Places", "Work", "layer_work", "load_job", "store_job"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,6 +54,11 @@ class Work:
 def load_job(source: int, destination: int, length: int) -> list[int]:
     """Words of a LOAD job."""
     return pack_job(Opcode.LOAD, source=source, destination=destination, length=length)
+
+
+def store_job(source: int, destination: int, length: int) -> list[int]:
+    """Words of a STORE job."""
+    return pack_job(Opcode.STORE, source=source, destination=destination, length=length)
 
 
 def _compute(
@@ -134,7 +139,6 @@ def layer_work(
         items.extend(computed)
         passes += len(computed)
         if output in stripes.slots:
-            store = {"source": stripes.slots[output][0], "destination": base + places.memory[output] + low}
-            items.append(pack_job(Opcode.STORE, **store, length=high - low))
+            items.append(store_job(stripes.slots[output][0], base + places.memory[output] + low, high - low))
             stores.append(high - low)
     return Work(items, passes=passes, loads=loads, stores=stores)

@@ -94,11 +94,6 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
     case STEP_JOBS:
         return STEP_LENGTH(step[0]) == JOBS_LENGTH && step[2] <= header[HEADER_IMAGE_BYTES] / JOB_BYTES &&
                is_table(step[1], JOB_BYTES * step[2], header);
-    case STEP_FETCH:
-        /* Whole words are copied, and never over the image. */
-        return STEP_LENGTH(step[0]) == FETCH_LENGTH && step[1] % 4 == 0 && step[1] < ACT_WINDOW && step[2] % 4 == 0 &&
-               step[2] >= header[HEADER_IMAGE_BYTES] && step[3] <= ACT_WINDOW - step[1] &&
-               inside(step[2], (step[3] + 3) & ~3u, header[HEADER_MEMORY_BYTES]);
     case STEP_COMBINE:
         return STEP_LENGTH(step[0]) == 6 && is_tensor(step[1], step[4]) && is_tensor(step[2], step[4]) &&
                is_tensor(step[3], step[4]) && is_table(step[5], 1u << 16, header);

@@ -13,7 +13,6 @@
 #define STEP_LENGTH(word) ((word) >> 16)
 #define STEP_KIND(word) ((word) & 0xFFu)
 #define JOBS_LENGTH 3u
-#define FETCH_LENGTH 4u
 
 /* Whether the image at PROGRAM may run here: format, hardware, bounds, CRC and every step. */
 APART struct outcome program_check(void);

@@ -47,27 +47,6 @@ static uint32_t start_jobs(uint32_t offset, uint32_t jobs) {
     return problem;
 }
 
-/* The engine may still be writing what is to be copied. */
-static uint32_t fetch(uint32_t activation, uint32_t offset, uint32_t bytes) {
-    const volatile uint32_t *source = device(ENGINE_BASE + ACT_WINDOW + activation);
-    volatile uint32_t *target = device((RAM_BASE | UNCACHED) + PROGRAM_OFFSET + offset);
-    uint32_t problem = wait_until(is_idle);
-    if (problem == STATUS_OK) {
-        uint32_t words = (bytes + 3) / 4;
-        for (; words >= 4; words -= 4, source += 4, target += 4) {
-            uint32_t a = source[0], b = source[1], c = source[2], d = source[3];
-            target[0] = a;
-            target[1] = b;
-            target[2] = c;
-            target[3] = d;
-        }
-        while (words--) {
-            *target++ = *source++;
-        }
-    }
-    return problem;
-}
-
 /* What the CPU computes, by kind of step. */
 static void (*const operations[])(const uint32_t *operands) = {
     [STEP_COMBINE] = combine, [STEP_NARROW] = narrow, [STEP_SOFTMAX] = softmax, [STEP_SHARE] = share,
@@ -95,9 +74,6 @@ struct outcome program_run(void) {
         switch (kind) {
         case STEP_JOBS:
             problem = start_jobs(step[1], step[2]);
-            break;
-        case STEP_FETCH:
-            problem = fetch(step[1], step[2], step[3]);
             break;
         case STEP_END:
             problem = wait_until(is_idle);

@@ -119,7 +119,7 @@ def _damage(record: dict[str, Any]) -> str:
         return f"{error.json_path.removeprefix('$.')}: {error.message[:200]}"
     layers = len(record["layers"])
     for index, tensor in enumerate(record["buffer"]["tensors"]):
-        if not tensor["first"] < layers or not tensor["first"] <= tensor["last"] <= layers:
+        if not tensor["first"] <= tensor["last"] < layers:
             return f"buffer.tensors[{index}] contradicts the layers"
     return _timeline_damage(record["timeline"], layers) if record["timeline"] else ""
 

@@ -190,7 +190,7 @@ def buffer_map(record: dict[str, Any]) -> str:
     """
     buffer = record["buffer"]
     names = [layer["layer"] for layer in record["layers"]]
-    steps = len(names) + 1
+    steps = len(names)
 
     def draw(figure: Figure, axes: Axes) -> None:
         axes.set(xlim=(-0.5, steps - 0.5), ylim=(0, buffer["bytes"]), xlabel="layer", ylabel="byte address")

@@ -15,7 +15,7 @@ from ..runner.simulation import COUNTERS, RunResult
 __all__ = ["FORMAT", "describe_run"]
 
 #: Version of the report's format; what it holds is in ``schema.json``.
-FORMAT = 3
+FORMAT = 4
 
 
 def _layer(program_layer: Layer, runs: Sequence[Any], config: SocConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ __all__ = ["TRACKS", "trace"]
 TRACKS = ("layers", "CPU", "engine: jobs", "engine: phases", "memory port")
 
 #: What the CPU executes in steps that compute no layer, by kind.
-_EXECUTES = {"command": "take command", "jobs": "hand over", "fetch": "copy output", "end": "answer"}
+_EXECUTES = {"command": "take command", "jobs": "hand over", "end": "answer"}
 #: What it does with jobs if there is no engine in gates.
 _RUNS = "run jobs"
 _WAITS = "wait for engine"

@@ -19,7 +19,7 @@ PHASES: Mapping[str, str] = {
     "i": "idle",
 }
 
-#: Letters of `Timeline.port`: whether a word arrived over the memory port.
+#: Letters of `Timeline.port`: whether a word arrived or was written over the memory port.
 PORT: Mapping[str, str] = {"b": "beat", "i": "idle"}
 
 
