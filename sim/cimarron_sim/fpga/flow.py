@@ -30,9 +30,9 @@ class Flow:
         With ``{device}`` and ``{bitstream}``.
     suffix : str
         Of the bitstream.
-    sites : dict of str to tuple of str
-        What nextpnr calls the places that each resource goes to, first the one that is counted as available. Keys
-        are fields of `Resources`.
+    sites : dict of str to dict of str to int
+        What nextpnr calls the places that each resource goes to, and how many of it one place takes; first the one
+        that is counted as available. Keys are fields of `Resources`.
     block_bytes : int
         Bytes of one block RAM.
     paired : bool
@@ -48,7 +48,7 @@ class Flow:
     pack: str
     pack_arguments: tuple[str, ...]
     suffix: str
-    sites: Mapping[str, tuple[str, ...]]
+    sites: Mapping[str, Mapping[str, int]]
     block_bytes: int
     paired: bool = False
 
@@ -74,10 +74,12 @@ class Flow:
 
     def used(self, utilization: Mapping[str, Mapping[str, int]], what: str) -> Resources:
         """Entries ``used`` or ``available`` of nextpnr's report as resources."""
-        counted = {name: sites if what == "used" else sites[:1] for name, sites in self.sites.items()}
+        counted = {
+            name: dict(list(sites.items())[: None if what == "used" else 1]) for name, sites in self.sites.items()
+        }
         return Resources(
             **{
-                name: sum(utilization[site][what] for site in sites if site in utilization)
+                name: sum(size * utilization[site][what] for site, size in sites.items() if site in utilization)
                 for name, sites in counted.items()
             }
         )
@@ -109,7 +111,12 @@ FLOWS: Mapping[str, Flow] = {
         pack="ecppack",
         pack_arguments=("--compress", "placed.config", "{bitstream}"),
         suffix="bit",
-        sites={"luts": ("TRELLIS_COMB",), "ffs": ("TRELLIS_FF",), "brams": ("DP16KD",), "dsps": ("MULT18X18D",)},
+        sites={
+            "luts": {"TRELLIS_COMB": 1},
+            "ffs": {"TRELLIS_FF": 1},
+            "brams": {"DP16KD": 1},
+            "dsps": {"MULT18X18D": 1},
+        },
         block_bytes=2048,
     ),
     "gowin": Flow(
@@ -130,7 +137,12 @@ FLOWS: Mapping[str, Flow] = {
         pack="gowin_pack",
         pack_arguments=("-d", "{device}", "-o", "{bitstream}", "placed.json"),
         suffix="fs",
-        sites={"luts": ("LUT4", "ALU"), "ffs": ("DFF",), "brams": ("BSRAM",), "dsps": ("MULT18X18",)},
+        sites={
+            "luts": {"LUT4": 1, "ALU": 1},
+            "ffs": {"DFF": 1},
+            "brams": {"BSRAM": 1},
+            "dsps": {"MULT18X18": 1, "MULT36X36": 4},
+        },
         block_bytes=2048,
         paired=True,
     ),
@@ -151,10 +163,10 @@ FLOWS: Mapping[str, Flow] = {
         pack_arguments=("placed.asc", "{bitstream}"),
         suffix="bin",
         sites={
-            "luts": ("ICESTORM_LC",),
-            "brams": ("ICESTORM_RAM",),
-            "dsps": ("ICESTORM_DSP",),
-            "big_rams": ("ICESTORM_SPRAM",),
+            "luts": {"ICESTORM_LC": 1},
+            "brams": {"ICESTORM_RAM": 1},
+            "dsps": {"ICESTORM_DSP": 1},
+            "big_rams": {"ICESTORM_SPRAM": 1},
         },
         block_bytes=512,
     ),
