@@ -1,5 +1,7 @@
 """From vectors of activations to bit planes."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -142,14 +144,8 @@ class InputDriver(wiring.Component):
         ]
 
         # Step s = place * groups + row group: its planes, whether it is needed, whether it holds the sign.
-        steps_layout = data.ArrayLayout(data.ArrayLayout(config.group_rows, width), steps)
-        incoming, source = Signal(steps_layout), Signal(steps_layout)
+        incoming = Signal(data.ArrayLayout(data.ArrayLayout(config.group_rows, width), steps))
         needed, negative = Signal(steps), Signal(steps)
-        source_pending, source_signs = Signal(steps), Signal(steps)
-        # The uppermost step comes first or not at all, so nothing is kept of it; an only step leaves none.
-        kept = max(1, steps - 1)
-        held = Signal(kept * len(incoming[-1].as_value()), reset_less=True)
-        pending, signs, left = Signal(kept), Signal(kept), Signal(kept)
         extended = self._extended(m, config.max_act_bits, is_signed)
         top = extended[-1]
         extended += [Mux(is_signed, top, 0)] * (places * width - config.max_act_bits)
@@ -186,70 +182,85 @@ class InputDriver(wiring.Component):
                 for group in range(groups):
                     m.d.comb += [needed[place * groups + group].eq(used), negative[place * groups + group].eq(sign)]
 
-        act_bits, source_bits = Signal.like(operation.bits), Signal.like(operation.bits)
-        if steps > 1:
-            m.d.comb += [source.eq(Cat(held, incoming[-1])), source_pending.eq(pending), source_signs.eq(signs)]
-        else:
-            m.d.comb += source.eq(incoming)
-        if config.bitwise:
-            m.d.comb += source_bits.eq(Mux(load, Mux(exists, operation.bits, 0), act_bits))
-        with m.If(load):
-            m.d.comb += [source.eq(incoming), source_pending.eq(1), source_signs.eq(0)]
-            with m.If(exists):
-                m.d.comb += [source_signs.eq(negative), source_pending.eq(Mux(needed.any(), needed, 1))]
+        pending, signs = Signal(steps), Signal(steps)
+        m.d.comb += pending.eq(1)
+        with m.If(exists):
+            m.d.comb += [signs.eq(negative), pending.eq(Mux(needed.any(), needed, 1))]
 
-        # The steps still to come are kept as they are and the next is selected: shifting them would toggle all.
-        upcoming = NextStep(m, source_pending, groups)
-        present = Signal()
-        selected = Signal.like(plane.x)
+        # A vector's first step is selected beside the next one of the vector before: it is known last whose turn it is.
+        planes = [Value.cast(incoming[step]) for step in range(steps)]
+        coming = first = self._choose(m, "first", pending, planes, signs, operation.bits)
+        present = load
+        # The uppermost step comes first or not at all, so nothing is kept of it; an only step leaves none. What is
+        # kept stays as it is: shifting it would toggle all.
+        kept = steps - 1
+        if kept:
+            held = Signal(Cat(planes[:kept]).shape(), reset_less=True)
+            held_pending, held_signs, held_bits = Signal(kept), Signal(kept), Signal.like(operation.bits)
+            held_planes = [held.word_select(step, len(planes[0])) for step in range(kept)]
+            following = self._choose(m, "following", held_pending, held_planes, held_signs, held_bits)
+            coming = Signal.like(first)
+            m.d.comb += coming.eq(Mux(load, first, following))
+            present = load | held_pending.any()
+            with m.If(advance):
+                m.d.sync += held_pending.eq(coming.left)
+            with m.If(load):
+                m.d.sync += [held.eq(Cat(planes)), held_signs.eq(signs)]
+                if config.bitwise:
+                    m.d.sync += held_bits.eq(operation.bits)
         next_x = Signal.like(plane.x)
-        next_row_group = Signal.like(plane.row_group)
-        m.d.comb += [
-            present.eq(source_pending.any()),
-            left.eq((source_pending & ~upcoming.step)[:kept] if steps > 1 else 0),
-            selected.eq(upcoming.of_steps([Value.cast(source[step]) for step in range(steps)])),
-            next_x.eq(Mux(load & ~exists, 0, selected)),
-            next_row_group.eq(upcoming.number_of_row_group(len(next_row_group))),
-        ]
+        m.d.comb += next_x.eq(Mux(load & ~exists, 0, coming.x))
         with m.If(advance & present):
-            m.d.sync += [
-                plane.place.eq(upcoming.number_of_place(len(plane.place))),
-                plane.row_group.eq(next_row_group),
-                plane.shift.eq(upcoming.step[groups - 1 :: groups].any()),
-                plane.negative.eq((source_signs & upcoming.step).any()),
-            ]
+            m.d.sync += [getattr(plane, name).eq(coming[name]) for name in ("place", "row_group", "shift", "negative")]
             if config.bitwise:
-                used = Signal(places * width)
-                m.d.comb += used.eq(Cat(source_bits > bit for bit in range(config.max_act_bits)))
-                m.d.sync += plane.used.eq(upcoming.of_places([used.word_select(p, width) for p in range(places)]))
+                m.d.sync += plane.used.eq(Mux(load & ~exists, 0, coming.used))
         with m.If(advance):
             m.d.sync += [
                 self.o_stream.valid.eq(present),
                 plane.x.eq(next_x),
                 plane.first.eq(load),
-                plane.last.eq(~left.any()),
-                pending.eq(left),
+                plane.last.eq(~coming.left.any()),
             ]
         if config.gating:
             code = Mux(load, operation.operation, plane.operation) if config.bitwise else Const(Operation.MAC)
             goes_on = advance & present
-            self._move_blocks(m, goes_on, next_x, Mux(load, operation.set, plane.set), next_row_group, code)
+            self._move_blocks(m, goes_on, next_x, Mux(load, operation.set, plane.set), coming.row_group, code)
         with m.If(load):
-            m.d.sync += [
-                held.eq(incoming),
-                signs.eq(source_signs),
-                plane.error.eq(~exists),
-                plane.set.eq(operation.set),
-            ]
+            m.d.sync += [plane.error.eq(~exists), plane.set.eq(operation.set)]
             if config.gating:
                 m.d.sync += plane.idle.eq(Mux(exists, operation.idle, 0))
             if config.beyond_mac:
                 m.d.sync += plane.operation.eq(Mux(exists, operation.operation, Operation.MAC))
-            if config.bitwise:
-                m.d.sync += act_bits.eq(source_bits)
             if config.transposed:
                 m.d.sync += plane.final.eq(1)
         return m
+
+    def _choose(
+        self, m: Module, name: str, pending: Value, planes: Sequence[Value], signs: Value, bits: Value
+    ) -> data.View:
+        """What drives the word lines in the next step of those pending, and which are left then."""
+        config = self.config
+        groups, width = config.row_groups, config.planes_per_cycle
+        fields = ("x", "row_group", "place", "shift", "negative", *(("used",) if config.bitwise else ()))
+        steps = config.plane_groups * groups
+        layout = data.StructLayout(
+            {name: PlaneLayout(config)[name].shape for name in fields} | {"left": max(1, steps - 1)}
+        )
+        step = NextStep(m, pending, groups, name=name)
+        choice = Signal(layout, name=name)
+        m.d.comb += [
+            choice.x.as_value().eq(step.of_steps(planes)),
+            choice.row_group.eq(step.number_of_row_group(len(choice.row_group))),
+            choice.place.eq(step.number_of_place(len(choice.place))),
+            choice.shift.eq(step.step[groups - 1 :: groups].any()),
+            choice.negative.eq((signs & step.step).any()),
+            choice.left.eq(pending & ~step.step),
+        ]
+        if config.bitwise:
+            used = Signal(config.plane_groups * width, name=f"{name}_used")
+            m.d.comb += used.eq(Cat(bits > bit for bit in range(config.max_act_bits)))
+            m.d.comb += choice.used.eq(step.of_places([used.word_select(p, width) for p in range(len(step.place))]))
+        return choice
 
     def _move_blocks(
         self, m: Module, goes_on: Value, x: data.View, weight_set: Value, row_group: Value, operation: Value

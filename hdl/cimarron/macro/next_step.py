@@ -38,6 +38,8 @@ class NextStep:
     pending : Value
         Bit s is 1 if step s is to come.
     row_groups : int
+    name : str
+        Of the signals.
 
     Attributes
     ----------
@@ -45,17 +47,17 @@ class NextStep:
         The bit of the next step, and of its place, alone; 0 if nothing is pending.
     """
 
-    def __init__(self, m: Module, pending: Value, row_groups: int):
+    def __init__(self, m: Module, pending: Value, row_groups: int, *, name: str = "next"):
         self.row_groups = row_groups
         of_places = [pending[first : first + row_groups] for first in range(0, len(pending), row_groups)]
-        self.place = Signal(len(of_places), name="next_place")
-        self.step = Signal(len(pending), name="next_step")
-        self._groups = [Signal(row_groups, name=f"next_row_group_of_{place}") for place in range(len(of_places))]
+        self.place = Signal(len(of_places), name=f"{name}_place")
+        self.step = Signal(len(pending), name=f"{name}_step")
+        self._groups = [Signal(len(own), name=f"{name}_row_group_of_{place}") for place, own in enumerate(of_places)]
         m.d.comb += [
             *(group.eq(_highest(own)) for group, own in zip(self._groups, of_places, strict=True)),
             self.place.eq(_highest(Cat(own.any() for own in of_places))),
             self.step.eq(
-                Cat(group & bit.replicate(row_groups) for group, bit in zip(self._groups, self.place, strict=True))
+                Cat(group & bit.replicate(len(group)) for group, bit in zip(self._groups, self.place, strict=True))
             ),
         ]
 
