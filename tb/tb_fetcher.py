@@ -17,7 +17,7 @@ CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
 BEATS = JOB_BYTES // CONFIG.port_bytes
 
 #: Cycles of a short LOAD beyond those in which its descriptor is collected, and of a long one beyond its writes.
-CHECK_CYCLES, LOAD_LATENCY = 2, 3
+CHECK_CYCLES, LOAD_LATENCY = 2, 4
 
 
 class Image:
@@ -127,6 +127,20 @@ async def jobs_follow_one_another(dut):
         writes = -(-length // CONFIG.act_port_bytes)
         assert gaps[-2:] == [max(BEATS + CHECK_CYCLES, writes + LOAD_LATENCY)] * 2
         assert await port.wait_idle() == EngineError.NONE
+
+
+@cocotb.test()
+async def a_refused_hand_over_is_an_error_for_the_next_access(dut):
+    """Not only for whoever asked: the other port may be a cycle behind."""
+    _, port = await start(dut, bytes(CONFIG.port_bytes))
+    for later in range(1, 5):
+        asked = cocotb.start_soon(port.instruction(Instruction.FETCH, RAM_BASE + 1, 1))
+        for _ in range(later):
+            await FallingEdge(dut.clk)
+        assert await port.bus(Register.ERROR) == EngineError.BAD_FETCH
+        await asked
+        assert await port.read(Register.ERROR_INFO) == RAM_BASE + 1
+        await port.write(Register.CONTROL, 1)
 
 
 @cocotb.test()

@@ -20,7 +20,7 @@ CONFIG = load_config(os.environ.get("CIMARRON_CONFIG", "tiny")).engine
 SCRATCH = 512
 
 #: Cycles from the start of a STORE in an idle engine to its end, beyond those of its pieces.
-STORE_LATENCY = 3
+STORE_LATENCY = 4
 
 
 def store(source: int, destination: int, length: int) -> list[int]:

@@ -9,21 +9,25 @@ from typing import Any
 import pytest
 from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
+from cimarron.bus.access_register import AccessRegister
 from cimarron.bus.arbiter import Arbiter
 from cimarron.bus.axi4 import Axi4
 from cimarron.bus.axi4_lite import Axi4Lite
 from cimarron.bus.bursts import Bursts
 from cimarron.bus.decoder import Decoder, Target
 from cimarron.bus.pipelined_arbiter import PipelinedArbiter
+from cimarron.bus.request_register import RequestRegister
 from cimarron.bus.wishbone import Signature
 from cimarron.config import PRESETS, MacroConfig
 from cimarron.engine.registers import Registers
+from cimarron.engine.skid import Skid
 from cimarron.isa import Register
 from cimarron.macro.back_ends import BACK_ENDS
 from cimarron.macro.macro import Macro
 from cimarron.soc.cfu import CfuAdapter
 from cimarron_sim.runner.yosys import Verdict, prove
 from formal.access_errors import AccessErrors
+from formal.access_register import AccessesPassed
 from formal.adder_tree import SumOfRows
 from formal.axi4 import MemoryAccesses
 from formal.axi4_lite import LiteAccesses
@@ -34,6 +38,8 @@ from formal.dot_product import DotProduct
 from formal.handshake import MacroHandshake
 from formal.idle_set import IdleSetWrites
 from formal.pipelined_arbiter import PipelinedGrants
+from formal.request_register import RequestsPassed
+from formal.skid import SkidOrder
 
 pytestmark = [pytest.mark.formal, pytest.mark.slow]
 
@@ -306,6 +312,60 @@ def test_pipelined_answers_reach_whoever_asked(request, fault):
         return PipelinedGrants(kind(3, signature, outstanding=outstanding), outstanding)
 
     check(request, grants(PipelinedArbiter), grants(faulty(PipelinedArbiter, fault)))
+
+
+def forgets_what_waits(m, register):
+    """A request is on the bus for a cycle, whether the target takes it or not."""
+    m.d.sync += register.bus.stb.eq(register.initiator.stb)
+
+
+def lets_the_bus_go(m, register):
+    """Without a request there is no cycle, whatever is owed."""
+    m.d.sync += register.bus.cyc.eq(register.initiator.stb)
+
+
+@pytest.mark.parametrize("fault", [forgets_what_waits, lets_the_bus_go])
+def test_registered_requests_reach_the_target_once_and_in_order(request, fault):
+    signature = Signature(addr_width=1, data_width=8, features={"err", "stall"})
+
+    def passed(kind):
+        return RequestsPassed(kind(signature))
+
+    check(request, passed(RequestRegister), passed(faulty(RequestRegister, fault)))
+
+
+def answers_the_next(m, register):
+    """Whoever asks when an answer comes gets it."""
+    m.d.comb += register.initiator.ack.eq(register.bus.ack)
+
+
+def asks_again(m, register):
+    """The access is still there in the cycle after the answer."""
+    m.d.comb += register.bus.stb.eq(register.bus.cyc | register.initiator.stb)
+
+
+@pytest.mark.parametrize("fault", [answers_the_next, asks_again])
+def test_registered_accesses_happen_once_and_are_answered_to_whoever_asked(request, fault):
+    def passed(kind):
+        return AccessesPassed(kind(Signature(addr_width=1, data_width=8)))
+
+    check(request, passed(AccessRegister), passed(faulty(AccessRegister, fault)))
+
+
+def shows_the_newest(m, skid):
+    """What comes passes what waits."""
+    with m.If(skid.i_stream.valid):
+        m.d.comb += skid.o_stream.payload.eq(skid.i_stream.payload)
+
+
+def is_always_ready(m, skid):
+    """The sender never waits."""
+    m.d.comb += skid.i_stream.ready.eq(1)
+
+
+@pytest.mark.parametrize("fault", [shows_the_newest, is_always_ready])
+def test_skid_buffer_loses_repeats_and_delays_nothing(request, fault):
+    check(request, SkidOrder(Skid(4)), SkidOrder(faulty(Skid, fault)(4)))
 
 
 def waits_for_ever(m, decoder):

@@ -1,6 +1,6 @@
 """Several initiators on one pipelined Wishbone bus."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -59,12 +59,16 @@ class PipelinedArbiter(wiring.Component):
         owners = SyncFIFO(width=len(owner), depth=self._outstanding)
         m.submodules.owners = ResetInserter(~bus.cyc)(owners)
 
-        m.d.comb += owner.eq(last_owner)
-        with m.If(~stalled):
-            # The last assignment wins, hence the first initiator last.
-            for index in reversed(range(count)):
-                with m.If(self.initiators[index].stb):
-                    m.d.comb += owner.eq(index)
+        # Whose turn it is. Each initiator looks at those before it alone: none waits for what a later one decides.
+        mine = [Signal(name=f"mine_{index}") for index in range(count)]
+        asking = Cat(initiator.stb for initiator in self.initiators)
+        m.d.comb += [
+            turn.eq(Mux(stalled, last_owner == index, asking[index] & ~asking[:index].any()))
+            for index, turn in enumerate(mine)
+        ]
+        for index, turn in enumerate(mine):
+            with m.If(turn):
+                m.d.comb += owner.eq(index)
         m.d.sync += [last_owner.eq(owner), stalled.eq(bus.cyc & bus.stb & bus.stall)]
 
         request = Signal()
@@ -86,7 +90,7 @@ class PipelinedArbiter(wiring.Component):
                 initiator.err.eq(turn & bus.err),
                 initiator.dat_r.eq(bus.dat_r),
             ]
-            with m.If(owner == index):
+            with m.If(mine[index]):
                 m.d.comb += [
                     request.eq(initiator.cyc & initiator.stb),
                     Cat(getattr(bus, name) for name in names).eq(Cat(getattr(initiator, name) for name in names)),

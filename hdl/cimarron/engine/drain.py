@@ -26,8 +26,9 @@ class Drain(wiring.Component):
 
     Groups of outputs that lie beyond the edge of the image take their beats, but are not written.
 
-    Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low. The beats of a VECTOR job
-    come in behind the bias, in place of a result's, and share what follows; the job scales them all alike.
+    Stages: select, sum, bias, requantiser, store. All of them wait when ``advance`` is low; ``flows`` says the same to
+    the registers of values, which are many. The beats of a VECTOR job come in behind the bias, in place of a result's,
+    and share what follows; the job scales them all alike.
 
     ``set_done`` pulses when the macro has delivered the last result for a weight set, ``bank_done`` when a bank of
     records has been used for the last time, ``done`` in the cycle of the job's last write.
@@ -52,6 +53,7 @@ class Drain(wiring.Component):
                 "vector": In(VectorBeatLayout(config)),
                 "write": Out(WriteSignature(config)),
                 "advance": In(1),
+                "flows": In(1),
                 "set_done": Out(1),
                 "bank_done": Out(1),
                 "done": Out(1),
@@ -93,7 +95,7 @@ class Drain(wiring.Component):
         addr = Signal(32)
 
         fire = self.i_stream.valid & advance
-        last_beat = left <= lanes
+        last_beat = Signal()  # left <= lanes, from a register: the macro and all before it wait for it
         last_column = column + 1 == job.out_width
         last_line = line + 1 == job.out_height
         last_row_tile = row_tile + 1 == job.row_tiles
@@ -112,6 +114,7 @@ class Drain(wiring.Component):
                 beat.eq(0),
                 slot.eq(0),
                 left.eq(count),
+                last_beat.eq(count <= lanes),
                 group_left.eq(job.group_words),
                 group_column.eq(0),
                 group_line.eq(0),
@@ -148,6 +151,7 @@ class Drain(wiring.Component):
                     beat.eq(beat + 1),
                     slot.eq(slot + lanes * self.stride),
                     left.eq(left - lanes),
+                    last_beat.eq(left <= 2 * lanes),
                     group_left.eq(group_left - lanes),
                     addr.eq(addr + beat_step),
                 ]
@@ -193,7 +197,7 @@ class Drain(wiring.Component):
         m.d.comb += is_inside.eq(
             ~(last_column & (group_column >= job.edge_columns)) & ~(last_line & (group_line >= job.edge_lines))
         )
-        with m.If(advance):
+        with m.If(self.flows):
             m.d.sync += [
                 s_valid.eq(self.i_stream.valid),
                 s_first.eq(row_tile == 0),
@@ -218,7 +222,7 @@ class Drain(wiring.Component):
         total = Signal(values)
         before = data.View(values, psum_read.data)
         m.d.comb += [
-            psum_read.en.eq(advance),
+            psum_read.en.eq(self.flows),
             psum_read.addr.eq(psum_addr),
             psum_write.en.eq(advance & s_valid & ~s_final),
             psum_write.addr.eq(s_psum_addr),
@@ -232,7 +236,7 @@ class Drain(wiring.Component):
         b_value = Signal(values)
         b_records = Signal(self.records.shape())
         b_control = Signal(control)
-        with m.If(advance):
+        with m.If(self.flows):
             m.d.sync += [b_valid.eq(s_valid & s_final), b_control.eq(s_control), b_records.eq(self.records)]
             for lane in range(lanes):
                 m.d.sync += b_value[lane].eq(total[lane] + self.records[lane].bias)
@@ -256,7 +260,7 @@ class Drain(wiring.Component):
         m.d.comb += [delayed.valid.eq(b_valid), delayed.control.eq(b_control), delayed.value.eq(b_value)]
         for stage in range(Requantiser.latency):
             following = Signal(travels, name=f"delay{stage}")
-            with m.If(advance):
+            with m.If(self.flows):
                 m.d.sync += following.eq(delayed)
             delayed = following
         scaled = []
@@ -264,7 +268,7 @@ class Drain(wiring.Component):
             m.submodules[f"requantiser{lane}"] = requantiser = Requantiser()
             record = b_records[lane]
             m.d.comb += [
-                requantiser.enable.eq(advance),
+                requantiser.enable.eq(self.flows),
                 requantiser.acc.eq(b_value[lane]),
                 requantiser.multiplier.eq(record.multiplier),
                 requantiser.shift.eq(record.shift),
@@ -295,7 +299,7 @@ class Drain(wiring.Component):
             m.d.comb += beyond[lane].eq(delayed.control.mask[lane] & (end > config.act_buffer_bytes))
             starts.append(start)
         m.d.comb += kept.eq(delayed.control.mask & ~beyond)
-        with m.If(advance):
+        with m.If(self.flows):
             m.d.sync += [
                 w_valid.eq(delayed.valid),
                 w_addr.eq(delayed.control.addr),

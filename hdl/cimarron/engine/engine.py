@@ -2,9 +2,12 @@
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..bus.access_register import AccessRegister
 from ..bus.pipelined_arbiter import PipelinedArbiter
+from ..bus.request_register import RequestRegister
 from ..config import EngineConfig
 from ..isa import EngineError, Opcode
 from ..macro.self_test import SelfTestedMacro, macro_of
@@ -13,14 +16,15 @@ from .counters import COUNTERS, Counters
 from .drain import Drain
 from .feeder import Feeder
 from .fetcher import Fetcher
-from .gather import Gather
+from .gather import Gather, VectorLayout
 from .job import JOB_LAYOUTS
 from .loader import Loader
 from .params import ParamBuffer
 from .ports import CommandSignature, MonitorSignature, bus_signature, dma_signature
 from .queue import JobQueue
 from .registers import Registers
-from .sequencer import Sequencer
+from .sequencer import FailureLayout, Sequencer
+from .skid import Skid
 from .storer import Storer
 from .tables import Tables
 from .vector import Vector
@@ -76,40 +80,61 @@ class Engine(wiring.Component):
             return ResetInserter(registers.abort)(part)
 
         queue, fetcher, sequencer, loader = JobQueue(config), Fetcher(config), Sequencer(config), Loader(config)
-        arbiter = PipelinedArbiter(3, dma_signature(config))
+        arbiter, requests = PipelinedArbiter(3, dma_signature(config)), RequestRegister(dma_signature(config))
         vector, tables, storer = Vector(config), Tables(config), Storer(config)
         gather, feeder, macro, drain = Gather(config), Feeder(config), macro_of(config.macro), Drain(config)
+        skid = Skid(VectorLayout(config))
         m.submodules.queue = resettable(queue)
         m.submodules.fetcher = resettable(fetcher)
         m.submodules.arbiter = resettable(arbiter)
+        m.submodules.requests = resettable(requests)
         m.submodules.sequencer = resettable(sequencer)
         m.submodules.loader = resettable(loader)
         m.submodules.storer = resettable(storer)
         m.submodules.gather = resettable(gather)
+        m.submodules.skid = resettable(skid)
         m.submodules.feeder = resettable(feeder)
         m.submodules.macro = resettable(macro)
         m.submodules.drain = resettable(drain)
         m.submodules.vector = resettable(vector)
         m.submodules.tables = resettable(tables)
 
-        connect(m, flipped(self.command), registers.command)
         connect(m, registers.jobs, queue.i_stream)
         connect(m, queue.o_stream, sequencer.i_words)
         connect(m, fetcher.o_stream, sequencer.i_beats)
-        # A descriptor is a few beats, and without it the loader has nothing to do.
+        # A descriptor is a few beats, and without it the others have nothing to do. Nothing is loaded while the storer
+        # works: it goes before the loader because whether it may go on decides about the buffer's ports.
         connect(m, fetcher.dma, arbiter.initiators[0])
-        connect(m, loader.dma, arbiter.initiators[1])
-        connect(m, storer.dma, arbiter.initiators[2])
-        connect(m, arbiter.bus, flipped(self.dma))
-        connect(m, gather.o_stream, feeder.i_stream)
+        connect(m, storer.dma, arbiter.initiators[1])
+        connect(m, loader.dma, arbiter.initiators[2])
+        connect(m, arbiter.bus, requests.initiator)
+        connect(m, requests.bus, flipped(self.dma))
+        # A drain that waits holds up the macro in the same cycle, and the gather in the next.
+        connect(m, gather.o_stream, skid.i_stream)
+        connect(m, skid.o_stream, feeder.i_stream)
         connect(m, feeder.o_stream, macro.i_stream)
         connect(m, macro.o_stream, drain.i_stream)
         connect(m, loader.weights, macro.write)
         connect(m, counters.counts, registers.counts)
 
+        # What software asks of the registers comes from far: it is taken now and done in the next cycle.
+        m.submodules.accesses = accesses = AccessRegister(registers.bus.signature.flip())
+        asked = self.command.request
+        m.submodules.commands = commands = SyncFIFOBuffered(width=len(asked.payload.as_value()), depth=1)
+        connect(m, accesses.bus, registers.bus)
+        connect(m, registers.command.response, flipped(self.command.response))
+        m.d.comb += [
+            commands.w_data.eq(asked.payload),
+            commands.w_en.eq(asked.valid),
+            asked.ready.eq(commands.w_rdy),
+            registers.command.request.payload.eq(commands.r_data),
+            registers.command.request.valid.eq(commands.r_rdy),
+            commands.r_en.eq(registers.command.request.ready),
+        ]
+
         # The upper half of the window is the activation buffer.
         upper = self.bus.adr[-1]
-        for target, selected in ((registers.bus, ~upper), (window.bus, upper)):
+        for target, selected in ((accesses.initiator, ~upper), (window.bus, upper)):
             m.d.comb += [
                 target.adr.eq(self.bus.adr),
                 target.dat_w.eq(self.bus.dat_w),
@@ -119,8 +144,8 @@ class Engine(wiring.Component):
                 target.stb.eq(self.bus.stb & selected),
             ]
         m.d.comb += [
-            self.bus.ack.eq(Mux(upper, window.bus.ack, registers.bus.ack)),
-            self.bus.dat_r.eq(Mux(upper, window.bus.dat_r, registers.bus.dat_r)),
+            self.bus.ack.eq(Mux(upper, window.bus.ack, accesses.initiator.ack)),
+            self.bus.dat_r.eq(Mux(upper, window.bus.dat_r, accesses.initiator.dat_r)),
         ]
 
         # A test takes the macro away: no job gets weights or tables until it has ended.
@@ -203,6 +228,7 @@ class Engine(wiring.Component):
             storer.read.data.eq(act_buffer.read.data),
             window.read.data.eq(act_buffer.read.data),
             drain.advance.eq(~window.steal_write),
+            drain.flows.eq(window.flows),
             vector.advance.eq(~window.steal_write),
             loader.act_advance.eq(~window.steal_write),
         ]
@@ -216,7 +242,7 @@ class Engine(wiring.Component):
         ):
             with m.If(granted):
                 m.d.comb += [read.enable.eq(source.enable), read.addr.eq(source.addr), read.align.eq(source.align)]
-        with m.If(window.steal_write):
+        with m.If(~window.flows):
             m.d.comb += [write.mask.eq(window.write.mask), write.addr.eq(window.write.addr)]
             m.d.comb += write.data.eq(window.write.data)
         with m.Elif(loader.loading):
@@ -238,13 +264,18 @@ class Engine(wiring.Component):
             (drain.psum_overflow, EngineError.PSUM_OVERFLOW, sequencer.job.psum_entries),
             (macro.o_stream.valid & macro.o_stream.payload.error, EngineError.BAD_WIDTH, sequencer.job.as_value()[:32]),
         ]
+        # They come from far apart: the error is set two cycles after what caused it, and everything goes on meanwhile.
+        failing, failure = Signal(), Signal(FailureLayout())
         for index, (failed, code, info) in enumerate(failures):
             with m.If(failed) if index == 0 else m.Elif(failed):
-                m.d.comb += [registers.failed.eq(1), registers.failure.code.eq(code), registers.failure.info.eq(info)]
+                m.d.comb += [failing.eq(1), failure.code.eq(code), failure.info.eq(info)]
+        m.d.sync += [registers.failed.eq(failing & ~registers.abort), registers.failure.eq(failure)]
+        # What is wrong with a hand-over is an error for the next access.
+        m.d.comb += registers.failing.eq(fetcher.failed)
 
         busy = fetcher.busy | queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
         m.d.comb += [
-            registers.busy.eq(busy | test_running),
+            registers.busy.eq(busy | test_running | registers.failed),
             registers.waiting.eq(sequencer.jobs),
             registers.free.eq(queue.free),
             registers.retired.eq(sequencer.retired),

@@ -22,7 +22,8 @@ class Fetcher(wiring.Component):
     the memory port is needed for one descriptor per job. ``busy`` until the last beat has left.
 
     An address that is no multiple of the port's width, no jobs at all, or ``partial``, a descriptor of which only some
-    words have been pushed, fail in the cycle of ``start``; a beat that the memory refuses, when it says so.
+    words have been pushed, fail in the cycle after ``start``, which is ``busy``; a beat that the memory refuses, when
+    it says so.
     """
 
     def __init__(self, config: EngineConfig):
@@ -50,6 +51,7 @@ class Fetcher(wiring.Component):
         m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=job_beats)
         dma = self.dma
 
+        refused, rejected = Signal(), Signal()
         # Beats that were requested and have not left yet.
         reserved = Signal(range(job_beats + 1))
         beat = Signal(range(max(2, job_beats)))
@@ -59,7 +61,7 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             taken.eq(dma.stb & ~dma.stall),
             leaves.eq(self.o_stream.valid & self.o_stream.ready),
-            self.busy.eq((self.left != 0) | (reserved != 0)),
+            self.busy.eq((self.left != 0) | (reserved != 0) | rejected),
             dma.adr.eq(adr),
             dma.sel.eq(~0),
             dma.stb.eq((self.left != 0) & (reserved != job_beats)),
@@ -76,17 +78,20 @@ class Fetcher(wiring.Component):
             with m.If(beat == job_beats - 1):
                 m.d.sync += [beat.eq(0), self.left.eq(self.left - 1)]
 
-        refused = Signal()
         answered = Signal.like(adr)
+        first_address = Signal(32)
         m.d.comb += [
             refused.eq((self.address[:port_shift] != 0) | (self.jobs == 0) | self.partial),
             answered.eq(adr - (reserved - beats.level)),
         ]
-        with m.If(self.start & refused):
-            m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_FETCH)]
-            m.d.comb += self.failure.info.eq(self.address)
-        with m.Elif(self.start):
+        m.d.sync += rejected.eq(self.start & refused)
+        with m.If(self.start):
+            m.d.sync += first_address.eq(self.address)
+        with m.If(self.start & ~refused):
             m.d.sync += [adr.eq(self.address[port_shift:]), self.left.eq(self.jobs), beat.eq(0)]
+        with m.If(rejected):
+            m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_FETCH)]
+            m.d.comb += self.failure.info.eq(first_address)
         with m.Elif(dma.err):
             m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_MEMORY_ADDRESS)]
             m.d.comb += self.failure.info.eq(Cat(Const(0, port_shift), answered))

@@ -176,6 +176,16 @@ class Gather(wiring.Component):
         def begin_vector(is_last):
             m.d.sync += [row.eq(0), rows_left.eq(Mux(is_last, job.last_rows, rows))]
 
+        # Where the walk goes after this piece, each in one signal: whether it goes on at all is known last.
+        next_column, next_line, next_row_tile, next_word_tile = Signal(), Signal(), Signal(), Signal()
+        last_pixel = last_column & last_line
+        m.d.comb += [
+            next_column.eq(ends_vector & ~last_column),
+            next_line.eq(ends_vector & last_column & ~last_line),
+            next_row_tile.eq(ends_vector & last_pixel & ~last_row_tile),
+            next_word_tile.eq(ends_vector & last_pixel & last_row_tile),
+        ]
+
         with m.If(self.start):
             m.d.sync += [active.eq(1), row.eq(0), row_tile.eq(0), word_tile.eq(0), walk.eq(0), tile_walk.eq(0)]
             begin_word_tile(job.in_base, job.first_position)
@@ -186,30 +196,31 @@ class Gather(wiring.Component):
             m.d.sync += [walk.eq(next_walk), row.eq(row + count), rows_left.eq(rows_left - count)]
             with m.If(ends_vector):
                 begin_vector(last_row_tile)
-                with m.If(~last_column):
-                    m.d.sync += [walk.eq(tile_walk), column.eq(column + 1), position.eq(position + job.pixel_step)]
-                with m.Elif(~last_line):
-                    m.d.sync += [
-                        walk.eq(tile_walk),
-                        column.eq(0),
-                        line.eq(line + 1),
-                        position.eq(tile_position),
-                        image_row.eq(image_row + job.stride_h),
-                        row_addr.eq(row_addr + job.line_step),
-                    ]
-                with m.Elif(~last_row_tile):
-                    m.d.sync += [tile_walk.eq(next_walk), row_tile.eq(row_tile + 1)]
-                    first_pixel(tile_base, tile_position)
-                    begin_tile(row_tile + 2 == job.row_tiles)
-                with m.Else():
-                    m.d.sync += [walk.eq(0), tile_walk.eq(0), row_tile.eq(0), word_tile.eq(word_tile + 1)]
-                    begin_word_tile(next_base, next_position)
-                    begin_tile(job.row_tiles == 1)
-                    with m.If(last_word_tile):
-                        m.d.sync += [active.eq(0), clear.eq(0)]
-                    # The receptive field must end where the last row tile does.
-                    ends = (next_walk.kernel_row == job.kernel_h) & (next_walk.run == 0) & (next_walk.offset == 0)
-                    m.d.comb += self.bad_shape.eq(~ends)
+            with m.If(next_column):
+                m.d.sync += [walk.eq(tile_walk), column.eq(column + 1), position.eq(position + job.pixel_step)]
+            with m.If(next_line):
+                m.d.sync += [
+                    walk.eq(tile_walk),
+                    column.eq(0),
+                    line.eq(line + 1),
+                    position.eq(tile_position),
+                    image_row.eq(image_row + job.stride_h),
+                    row_addr.eq(row_addr + job.line_step),
+                ]
+            with m.If(next_row_tile):
+                m.d.sync += [tile_walk.eq(next_walk), row_tile.eq(row_tile + 1)]
+                first_pixel(tile_base, tile_position)
+                begin_tile(row_tile + 2 == job.row_tiles)
+            with m.If(next_word_tile):
+                m.d.sync += [walk.eq(0), tile_walk.eq(0), row_tile.eq(0), word_tile.eq(word_tile + 1)]
+                begin_word_tile(next_base, next_position)
+                begin_tile(job.row_tiles == 1)
+                with m.If(last_word_tile):
+                    m.d.sync += [active.eq(0), clear.eq(0)]
+
+        # The receptive field must end where the last row tile does. It is not awaited that the walk goes on.
+        ends = (next_walk.kernel_row == job.kernel_h) & (next_walk.run == 0) & (next_walk.offset == 0)
+        m.d.comb += self.bad_shape.eq(active & ~self.start & ~clear & next_word_tile & ~ends)
 
         # What goes down the pipeline with each piece.
         piece = data.StructLayout(
@@ -232,7 +243,6 @@ class Gather(wiring.Component):
         b_base = Signal(signed(26))
         b_offset = Signal(24)
         with m.If(advance):
-            last_pixel = last_column & last_line
             m.d.sync += [
                 b_valid.eq(active),
                 b.clear.eq(clear),

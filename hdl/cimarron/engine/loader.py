@@ -23,8 +23,8 @@ class Loader(wiring.Component):
     beat per cycle. A tile's rows are requested when a set is free, a word tile's records when one of the
     two banks is; both free up in order, by ``set_done`` and ``bank_done``. ``tile_ready`` pulses in the cycle in
     which the last row of a set is written. A LOAD job copies to the activation buffer, ``act_port_bytes`` per
-    cycle or as fast as the memory answers, after 3 cycles for the first beat; ``load_done`` pulses with the last
-    write. Tables of a VECTOR job are handed on beat by beat, each requested when the one before has left.
+    cycle or as fast as the memory answers, from two cycles after the first answer on; ``load_done`` pulses with the
+    last write. Tables of a VECTOR job are handed on beat by beat, each requested when the one before has left.
 
     A new job may be started while ``ready``: then every request of the previous one has been answered.
     """

@@ -23,8 +23,9 @@ class Registers(wiring.Component):
     and fetches are refused and what is written instead ignored, until CONTROL clears it, in the cycle after the access;
     the next access waits for that. What an access itself does wrong, here or (``window_failed``) in the cycle before
     in the activation buffer's window, sets the error in the cycle after it, and the next access waits for that, too: it
-    always sees the error. With a self-test in the macro, ``test_start`` pulses when software asks for a test of an
-    engine that has nothing to do; without, its registers do not exist.
+    always sees the error. It waits, too, while a part is ``failing``, which ``failed`` reports in the next cycle. With
+    a self-test in the macro, ``test_start`` pulses when software asks for a test of an engine that has nothing to do;
+    without, its registers do not exist.
     """
 
     def __init__(self, config: EngineConfig):
@@ -43,6 +44,7 @@ class Registers(wiring.Component):
                 "waiting": In(8),
                 "busy": In(1),
                 "retired": In(1),
+                "failing": In(1),
                 "failed": In(1),
                 "failure": In(FailureLayout()),
                 "window_failed": In(1),
@@ -96,7 +98,7 @@ class Registers(wiring.Component):
         pushing = Signal()
 
         m.d.comb += [
-            settled.eq(~self.clear & ~own_failed),
+            settled.eq(~self.clear & ~own_failed & ~self.failing & ~self.failed),
             request.ready.eq(~pending & ~pushing & settled),
             command.response.valid.eq(pending),
         ]

@@ -120,6 +120,8 @@ class Sequencer(wiring.Component):
                 with m.If((mac.opcode == Opcode.LOAD) | (mac.opcode == Opcode.STORE)):
                     m.next = "COPY"
                 self._check(m, limit)
+                with m.If(self.failed):
+                    m.next = "CHECK"  # until the error resets everything
 
             with m.State("MAC"):
                 m.d.comb += waiting.eq(1)

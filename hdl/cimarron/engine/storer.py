@@ -92,7 +92,7 @@ class Storer(wiring.Component):
         outstanding = Signal(range(8))
         adr = Signal.like(dma.adr)
         m.d.comb += [
-            ends_beat.eq((piece == ratio - 1) | last_piece),
+            ends_beat.eq((piece == ratio - 1) | last_piece if ratio > 1 else 1),
             moves.eq(fetched & (~ends_beat | taken)),
             dma.stb.eq(fetched & ends_beat & (outstanding != 7)),
             dma.cyc.eq(dma.stb | (outstanding != 0)),

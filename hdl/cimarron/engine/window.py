@@ -20,6 +20,9 @@ class Window(wiring.Component):
     after, so that no path leads from the bus through all of a job's stages. Answers come one (write) or three (read)
     cycles later, a write's with the cycle in which it is done. Beyond the buffer, reads return 0 after one cycle,
     writes do nothing, and ``bad_address`` pulses with the answer, in the next cycle.
+
+    ``flows`` is low exactly while ``steal_write`` is high, from a register of its own: it reaches the thousands of
+    flip-flops that hold what jobs are about to write, and the other one what decides.
     """
 
     def __init__(self, config: EngineConfig):
@@ -32,6 +35,7 @@ class Window(wiring.Component):
                 "hold": In(1),
                 "write": Out(WriteSignature(config)),
                 "steal_write": Out(1),
+                "flows": Out(1, init=1),
                 "bad_address": Out(1),
                 "address": Out(32),
             }
@@ -41,11 +45,11 @@ class Window(wiring.Component):
         m = Module()
         bus = self.bus
         addr = Cat(0, 0, bus.adr)
-        writing, reading, answered = Signal(), Signal(), Signal()
+        reading, answered, writes = Signal(), Signal(), Signal()
         outside = addr >= self.config.act_buffer_bytes
         request = bus.cyc & bus.stb & ~(bus.ack | reading | answered)
         m.d.comb += [
-            self.steal_write.eq(writing),
+            writes.eq(request & bus.we & ~outside),
             self.steal_read.eq(reading & ~self.hold),
             self.read.enable.eq(self.steal_read),
         ]
@@ -57,7 +61,8 @@ class Window(wiring.Component):
                 self.write.mask.eq(bus.sel),
             ]
         m.d.sync += [
-            writing.eq(request & bus.we & ~outside),
+            self.steal_write.eq(writes),
+            self.flows.eq(~writes),
             # An initiator may give up while its read waits: nothing answers then.
             reading.eq((request & ~bus.we & ~outside) | (reading & self.hold & bus.cyc & bus.stb)),
             answered.eq(self.steal_read & bus.cyc & bus.stb),

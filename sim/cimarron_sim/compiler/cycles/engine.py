@@ -15,7 +15,10 @@ from .storer import store_cycles
 from .vector import vector_cycles
 from .walk import piece_counts
 
-__all__ = ["DRAIN_LATENCY", "GATHER_LATENCY", "EngineCycles", "JobCycles"]
+__all__ = ["COMMAND_LATENCY", "DRAIN_LATENCY", "GATHER_LATENCY", "EngineCycles", "JobCycles"]
+
+#: Cycles from the transfer of an instruction to the one in which the engine carries it out.
+COMMAND_LATENCY = 1
 
 #: Cycles from a job's start to the first byte in the vector: `cimarron.engine.gather.Gather.latency`.
 GATHER_LATENCY = 5
@@ -79,9 +82,9 @@ class EngineCycles:
         jobs : int
             Jobs that will be executed next; those handed over before have been.
         cycle : int, optional
-            When the engine learns of it: the one in which the last job retired, if omitted.
+            Of the instruction; if omitted, the engine learns of them in the cycle in which the last job retired.
         """
-        cycle = self._since if cycle is None else cycle
+        cycle = self._since if cycle is None else cycle + COMMAND_LATENCY
         self._since = max(self._since, cycle + 1)
         self._fetcher.start(cycle, jobs)
         self._collected = self._fetcher.take(self._free)

@@ -12,9 +12,11 @@ _COUNTERS = ("compute", "stall_input", "stall_weights", "stall_output", "operati
 class Macro:
     """The pipeline that vectors go through, from the gather's vector register to the drain's selection of beats.
 
-    Each operation has five events, all of them clock cycles:
+    Each operation has six events, all of them clock cycles:
 
-    - ``left``: its vector leaves the gather for the input driver. The next vector is gathered from this cycle on.
+    - ``moved``: its vector leaves the gather, and the next one is gathered from this cycle on. It does so when it is
+      complete; but the skid buffer behind holds one vector, and is free in the cycle after that has left it.
+    - ``left``: its vector enters the input driver, from the skid buffer or, if that is possible at once, past it.
     - ``free``: its last planes leave the input driver, which may take a vector in the same cycle.
     - ``summed``: its first planes are accumulated. They left the driver ``read_cycles + pipeline + 1`` cycles before,
       at the latest.
@@ -38,7 +40,7 @@ class Macro:
         self._depth = config.read_cycles + config.pipeline + 1
         # Operations whose planes may still be in the trees.
         self._summed: deque[tuple[int, int]] = deque(maxlen=self._depth + 1)
-        self._left = self._free = self._captured = self.released = 0
+        self._moved = self._left = self._free = self._captured = self.released = 0
         self.counts: dict[str, int] = dict.fromkeys(
             ("compute", "stall_input", "stall_weights", "stall_output", "operations"), 0
         )
@@ -54,7 +56,7 @@ class Macro:
             Cycle before the one in which the first byte is put into the vector.
         """
         self._summed.clear()
-        self._left = gathers
+        self._moved = self._left = gathers
         self._free = self._captured = self.released = cycle
 
     def operate(self, *, pieces: int, ready: int, planes: int, beats: int) -> None:
@@ -71,7 +73,9 @@ class Macro:
         beats : int
             Cycles in which the drain takes the result.
         """
-        left = max(self._left + pieces, ready, self._free)
+        kept = self._left + 1 if self._left > self._moved else 0
+        moved = max(self._moved + pieces, kept)
+        left = max(moved, ready, self._free)
         waits = left - self._free
         on_weights = max(0, min(left, ready - 1) - self._free)
         summed = max(left + self._depth + 1, self._captured)
@@ -84,7 +88,8 @@ class Macro:
         self.counts["stall_output"] += free - left - planes
         self.counts["operations"] += 1
         self._summed.append((summed, planes))
-        self._left, self._free, self._captured, self.released = left, free, captured, captured + beats
+        self._moved, self._left, self._free = moved, left, free
+        self._captured, self.released = captured, captured + beats
 
     def _entered(self, summed: int, planes: int) -> int:
         """Cycle in which the planes ``read_cycles + pipeline + 1`` places ahead of the last make room for these."""
@@ -114,11 +119,13 @@ class Macro:
                 return
 
     def _events(self) -> tuple[int, ...]:
-        return (self._left, self._free, self._captured, self.released, *(cycle for cycle, _ in self._summed))
+        events = (self._moved, self._left, self._free, self._captured, self.released)
+        return events + tuple(cycle for cycle, _ in self._summed)
 
     def _skip(self, count: int, step: int, counted: dict[str, int]) -> None:
         """``count`` operations more, each as the last one: ``step`` cycles later; ``counted`` before it."""
         later = count * step
+        self._moved += later
         self._left += later
         self._free += later
         self._captured += later

@@ -4,8 +4,9 @@ from collections import deque
 
 __all__ = ["MEMORY_LATENCY", "Port"]
 
-#: Cycles from a request on the memory port to its answer, in `cimarron.soc.ram.Ram`.
-MEMORY_LATENCY = 1
+#: Cycles from a request of one of the engine's parts to its answer: one to the memory port, from the registers of
+#: `cimarron.bus.request_register.RequestRegister`, and one in `cimarron.soc.ram.Ram`.
+MEMORY_LATENCY = 2
 
 
 class Port:
