@@ -117,17 +117,22 @@ class Storer(wiring.Component):
         answered = Signal.like(adr)
         with m.If(answer):
             m.d.sync += answered.eq(answered + 1)
+        # A beat that was refused is reported, and whatever is answered until then ends nothing.
+        broken = Signal()
         m.d.comb += [
-            self.done.eq(self.storing & dma.ack & (bytes_left == 0) & (outstanding == 1)),
+            self.done.eq(self.storing & ~broken & dma.ack & (bytes_left == 0) & (outstanding == 1)),
             self.bad_address.eq(dma.cyc & dma.err),
             self.address.eq(answered << port_shift),
         ]
 
         with m.If(self.done):
             m.d.sync += self.storing.eq(0)
+        with m.If(self.bad_address):
+            m.d.sync += broken.eq(1)
         with m.If(self.start):
             m.d.sync += [
                 self.storing.eq(1),
+                broken.eq(0),
                 bytes_left.eq(length),
                 reads_left.eq((length + piece_bytes - 1) >> piece_shift),
                 read_addr.eq(self.job.source - head),
