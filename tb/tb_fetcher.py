@@ -132,7 +132,7 @@ async def jobs_follow_one_another(dut):
 @cocotb.test()
 async def a_refused_hand_over_is_an_error_for_the_next_access(dut):
     """Not only for whoever asked: the other port may be a cycle behind."""
-    _, port = await start(dut, bytes(CONFIG.port_bytes))
+    _, port = await start(dut, bytearray(CONFIG.port_bytes))
     for later in range(1, 5):
         asked = cocotb.start_soon(port.instruction(Instruction.FETCH, RAM_BASE + 1, 1))
         for _ in range(later):

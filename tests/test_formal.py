@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, unsigned
 from amaranth.lib import wiring
 from cimarron.bus.access_register import AccessRegister
 from cimarron.bus.arbiter import Arbiter
@@ -365,7 +365,7 @@ def is_always_ready(m, skid):
 
 @pytest.mark.parametrize("fault", [shows_the_newest, is_always_ready])
 def test_skid_buffer_loses_repeats_and_delays_nothing(request, fault):
-    check(request, SkidOrder(Skid(4)), SkidOrder(faulty(Skid, fault)(4)))
+    check(request, SkidOrder(Skid(unsigned(4))), SkidOrder(faulty(Skid, fault)(unsigned(4))))
 
 
 def waits_for_ever(m, decoder):

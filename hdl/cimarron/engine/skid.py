@@ -1,7 +1,7 @@
 """Skid buffer: a stream whose ``ready`` does not depend on who receives it."""
 
-from amaranth.hdl import Module, Mux, ShapeLike, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Skid"]
@@ -15,7 +15,7 @@ class Skid(wiring.Component):
 
     Parameters
     ----------
-    shape : ShapeLike
+    shape : Shape or data.Layout
         Of the payload.
 
     Members
@@ -24,7 +24,7 @@ class Skid(wiring.Component):
     o_stream : Out(stream.Signature(shape))
     """
 
-    def __init__(self, shape: ShapeLike) -> None:
+    def __init__(self, shape: Shape | data.Layout) -> None:
         super().__init__({"i_stream": In(stream.Signature(shape)), "o_stream": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:
