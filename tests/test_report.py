@@ -115,7 +115,7 @@ def idle_cycles(timeline, begin, end):
 
 
 #: Clock cycles from a look at the engine's status to the next: the way through the wait loop, as waveforms have it.
-LOOK = 14
+LOOK = 15
 
 
 @pytest.mark.cosim
