@@ -245,6 +245,8 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
         script.operate(index % config.weight_sets, 1 + index % config.max_act_bits, bool(index % 2), code)
     latency = Macro(config).latency
     burst_cycles = latency + script.planes - planes - 1
+    for index in range(latency):
+        script.operate(index % config.weight_sets, 1, False)
     longest = config.max_act_bits * (config.rows if config.transposed else 1)
     if config.best_match:
         script.search_far()
@@ -269,6 +271,7 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
         "BURST": burst,
         "BURST_LENGTH": BURST_LENGTH,
         "BURST_CYCLES": burst_cycles,
+        "STAGES": latency,
         "PATIENCE": latency + longest + 1,
     }
 

@@ -6,6 +6,8 @@ module mutation;
   parameter ITEMS = 1, RESULTS = 1, PLANES = 1, DROPPED = 1;
   // Items from BURST on are BURST_LENGTH operations in a row, without stalls: they take BURST_CYCLES.
   parameter BURST = 0, BURST_LENGTH = 1, BURST_CYCLES = 1;
+  // Each of so many after the burst, a plane long and with pauses between them, finds a place while no answer is taken.
+  parameter STAGES = 1;
   // Cycles in which an answer must come.
   parameter PATIENCE = 8;
 
@@ -110,12 +112,14 @@ module mutation;
     if (offer && !moved) offer <= 1;
     else if (next == BURST || next == BURST + BURST_LENGTH) offer <= idle > 40;
     else if (next > BURST && next < BURST + BURST_LENGTH) offer <= 1;
+    else if (next > BURST + BURST_LENGTH && next < BURST + BURST_LENGTH + STAGES) offer <= idle > PATIENCE;
     else offer <= $random(seed) % 4 != 0;
     if (rest == 0) begin
       kind = $unsigned($random(seed)) % 4;
       rest = kind == 3 ? 6 + $unsigned($random(seed)) % 9 : 40;
     end else rest = rest - 1;
     take <= next >= BURST && next <= BURST + BURST_LENGTH ||
+        !(next > BURST && next < BURST + BURST_LENGTH + STAGES) &&
         (kind == 0 ? $random(seed) % 16 != 0 : kind == 1 ? $random(seed) % 3 != 0 : kind == 2 && $random(seed) % 4 == 0);
     if (idle > 100 || next == ITEMS && idle > 60) begin
       if (next != ITEMS) fault("nothing moves");
