@@ -55,7 +55,7 @@ def test_initial_contents_are_little_endian(name: str) -> None:
     async def bench(ctx, dut: Ram) -> None:
         for word in range(11):
             expected = int.from_bytes(init[4 * word : 4 * word + 4], "little")
-            assert await access(ctx, dut, word) == (expected, 2)
+            assert await access(ctx, dut, word) == (expected, 3)
 
     simulate(CONFIGS[name], bench, init=init)
 
@@ -83,7 +83,7 @@ def test_bytes_are_written_in_one_cycle(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize(("bte", "order"), [(0, "56789abc"), (1, "5674"), (2, "56701234"), (3, "56789abcdef01234")])
-def test_burst_takes_a_cycle_more_than_it_has_beats(name: str, bte: int, order: str) -> None:
+def test_burst_takes_two_cycles_more_than_it_has_beats(name: str, bte: int, order: str) -> None:
     init = b"".join((0x1000 + word).to_bytes(4, "little") for word in range(16))
 
     async def bench(ctx, dut: Ram) -> None:
@@ -93,7 +93,7 @@ def test_burst_takes_a_cycle_more_than_it_has_beats(name: str, bte: int, order: 
             data, cycles = await access(ctx, dut, int(digit, 16), cti=cti, bte=bte)
             assert data == 0x1000 + int(digit, 16)
             total += cycles
-        assert total == len(order) + 1
+        assert total == len(order) + 2
 
     simulate(CONFIGS[name], bench, init=init)
 
@@ -107,6 +107,27 @@ def test_burst_waits_for_the_initiator() -> None:
             assert data == 0x2000 + word
             for _ in range(word % 3):
                 await ctx.tick()
+
+    simulate(CONFIGS["tiny"], bench, init=init)
+
+
+@pytest.mark.parametrize("cycles", [1, 2])
+@pytest.mark.parametrize("cti", [CLASSIC, INCREMENTING])
+def test_a_read_that_is_given_up_leaves_nothing_behind(cycles: int, cti: int) -> None:
+    """The next access, from the next cycle on, is as if nothing had been before."""
+    init = b"".join((0x3000 + word).to_bytes(4, "little") for word in range(16))
+
+    async def bench(ctx, dut: Ram) -> None:
+        for name, value in (("adr", 3), ("cyc", 1), ("stb", 1), ("cti", cti)):
+            ctx.set(getattr(dut.bus, name), value)
+        for _ in range(cycles):
+            assert not ctx.get(dut.bus.ack)
+            await ctx.tick()
+        ctx.set(dut.bus.stb, 0)
+        await ctx.tick()
+        assert await access(ctx, dut, 9) == (0x3009, 3)
+        assert (await access(ctx, dut, 4, write=7))[1] == 1
+        assert await access(ctx, dut, 4) == (7, 3)
 
     simulate(CONFIGS["tiny"], bench, init=init)
 
@@ -218,11 +239,14 @@ def test_a_read_of_the_cpu_meets_a_write(name: str) -> None:
         ctx.set(port.adr, RAM_BASE // step)
         ctx.set(port.dat_w, int.from_bytes(b"\xaa" * step, "little"))
         ctx.set(port.sel, 0b0110)
+        ctx.set(port.stb, 0)
+        await ctx.tick()
+        ctx.set(port.stb, 1)
         await ctx.tick()
         ctx.set(port.stb, 0)
 
     async def cpu(ctx, dut: Ram) -> None:
-        assert await access(ctx, dut, 0) == (0x01AAAA01, 2)
+        assert await access(ctx, dut, 0) == (0x01AAAA01, 3)
 
     simulate(CONFIGS[name], dma, cpu, init=bytes([1]) * step)
 
@@ -272,6 +296,7 @@ def test_dma_meets_a_write() -> None:
         ctx.set(dut.dma.adr, RAM_BASE // step + 2)
         _, cycles = await access(ctx, dut, 2 * (step // 4) + 1, write=0xAABBCCDD, sel=0b0110)
         assert cycles == 1
+        await ctx.tick()  # in which the memory is written and read
         assert ctx.get(dut.dma.dat_r) == 0x01010101_01010101_01BBCC01_01010101
 
     simulate(CONFIGS["default"], bench, init=bytes([1]) * 64)

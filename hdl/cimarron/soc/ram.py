@@ -27,8 +27,9 @@ def check_contents(config: SocConfig, init: bytes) -> None:
 class Ram(wiring.Component):
     """True dual-port memory, little-endian; neither port ever waits for the other.
 
-    The CPU port writes in one cycle and reads in two. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
-    the first takes one cycle, so that a cache line of 8 words arrives in 9. The DMA port takes one request per cycle,
+    The CPU port writes in one cycle and reads in three. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
+    the first takes one cycle, so that a cache line of 8 words arrives in 10. What it writes is in the memory a cycle
+    later, as its next read and a request of the DMA port in that cycle see. The DMA port takes one request per cycle,
     read or write, and answers it in the next: ``ack``, with the data of a read, or ``err`` for an address outside the
     memory. Bit 31 of its byte address is ignored. A read that meets the other port's write to the same bytes returns
     the new ones; two writes to the same bytes in one cycle leave those of either port, as block RAM would.
@@ -82,33 +83,43 @@ class Ram(wiring.Component):
         read = array.read_port(transparent_for=(dma_write,))
         dma_read = array.read_port(transparent_for=(write,))
 
+        # Block RAMs lie all over an FPGA: what reaches them from the CPU comes from registers.
         bus = self.bus
         lane_bits = (step // 4 - 1).bit_length()
-        lane = bus.adr[:lane_bits]
+        asks = bus.cyc & bus.stb
         address = Signal.like(bus.adr)
-        fetched = Signal()  # the read port holds the word at bus.adr
-        burst = Signal()
-        following = Signal.like(bus.adr)
+        lane = Signal(lane_bits)  # of the word that the array shows
+        written, writes = Signal.like(bus.dat_w), Signal.like(bus.sel)
+        reading = Signal()  # the array reads the word at `address`
+        fetched = Signal()  # the array shows the word at bus.adr
+        goes_on = Signal()
 
-        m.d.comb += following.eq(bus.adr + 1)
+        following = Signal.like(bus.adr)
+        m.d.comb += following.eq(address + 1)
         with m.Switch(bus.bte):
             for bte, wrap_bits in ((1, 2), (2, 3), (3, 4)):
                 with m.Case(bte):
-                    m.d.comb += following[wrap_bits:].eq(bus.adr[wrap_bits:])
+                    m.d.comb += following[wrap_bits:].eq(address[wrap_bits:])
 
         m.d.comb += [
-            burst.eq(fetched & bus.stb & (bus.cti == 2)),
-            address.eq(Mux(burst, following, bus.adr)),
-            read.addr.eq(address >> lane_bits),
-            read.en.eq(bus.cyc & bus.stb & ~bus.we),
-            write.addr.eq(address >> lane_bits),
-            write.data.eq(bus.dat_w.replicate(step // 4)),
+            goes_on.eq(asks & ~bus.we & (~fetched | (bus.cti == 2))),
+            bus.ack.eq(asks & (bus.we | fetched)),
             bus.dat_r.eq(read.data.word_select(lane, 32)),
-            bus.ack.eq(bus.cyc & bus.stb & (bus.we | fetched)),
+            read.addr.eq(address >> lane_bits),
+            read.en.eq(reading & ~writes.any()),
+            write.addr.eq(address >> lane_bits),
+            write.data.eq(written.replicate(step // 4)),
+            write.en.word_select(address[:lane_bits], 4).eq(writes),
         ]
-        with m.If(bus.cyc & bus.stb & bus.we):
-            m.d.comb += write.en.word_select(lane, 4).eq(bus.sel)
-        m.d.sync += fetched.eq(bus.cyc & ~bus.we & Mux(bus.stb, ~fetched | burst, fetched))
+        m.d.sync += [
+            address.eq(Mux(reading & goes_on, following, bus.adr)),
+            lane.eq(address[:lane_bits]),
+            written.eq(bus.dat_w),
+            writes.eq(Mux(asks & bus.we, bus.sel, 0)),
+            # In a burst, the array reads ahead of what is acknowledged; what nobody takes is read again.
+            reading.eq(goes_on & (~reading | (bus.cti == 2))),
+            fetched.eq(goes_on & reading),
+        ]
 
         dma = self.dma
         row_bits = (self._rows - 1).bit_length()
