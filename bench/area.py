@@ -123,7 +123,7 @@ def gated(rows: int, gating: bool, target: str) -> Row:
 def stored(storage: str, target: str) -> Row:
     """A whole macro with one kind of storage."""
     config = MacroConfig(**STORED, storage=storage, target=target)
-    found = area(written(Macro(config), f"storage_{storage}_{target}"), target)
+    found = area(written(Macro(config), f"storage_{storage}_{target}"), target, NAMELESS)
     row: Row = {"target": target, "storage": storage, "size": found.size, "memory_luts": found.memory_luts}
     return row | {name: getattr(found, name) for name in ("carry", "ffs", "latches", "block_rams", "transistors")}
 
@@ -197,15 +197,15 @@ def speed(adder: str) -> Row:
 
 
 def against_naive(rows: list[Row]) -> list[Row]:
-    """Add each row's size per product as a ratio to that of the naive tree of the same shape and target."""
+    """Add each row's size per product as a ratio to that of the naive tree of its shape and target, if there."""
     same = ("target", "rows", "bits", "cells")
     for row in rows:
-        [naive] = [
+        naive = [
             other["per_mac"]
             for other in rows
             if other["adder"] == "naive" and all(other.get(key) == row.get(key) for key in same)
         ]
-        row["ratio_to_naive"] = round(row["per_mac"] / naive, 3)
+        row["ratio_to_naive"] = round(row["per_mac"] / naive[0], 3) if naive else "-"
     return rows
 
 

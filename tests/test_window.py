@@ -78,10 +78,10 @@ def test_a_read_waits_for_a_job_that_holds_the_port():
         ask(ctx, window, 5)
         for _ in range(10):
             await ctx.tick()
-            assert not ctx.get(window.steal_read)
+            assert not ctx.get(window.read.enable)
             assert not ctx.get(window.bus.ack)
         ctx.set(window.hold, 0)
-        assert ctx.get(window.steal_read)
+        assert ctx.get(window.read.enable)
         assert await answer(ctx, window) == (2, 0x12345678)
 
     simulate(bench)

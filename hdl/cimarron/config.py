@@ -613,10 +613,10 @@ PRESETS: dict[str, SocConfig] = {
     ),
     "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=30_000_000),
     "tang_nano_20k": SocConfig(
-        engine=_TANG_NANO, cpu="picorv32", engine_in="software", ram_bytes=64 * 1024, clock_hz=27_000_000
+        engine=_TANG_NANO, cpu="picorv32", engine_in="software", ram_bytes=64 * 1024, clock_hz=81_000_000
     ),
     "icebreaker": SocConfig(
-        engine=_ICEBREAKER, cpu="picorv32", engine_in="software", ram_bytes=BANK_BYTES, clock_hz=12_000_000
+        engine=_ICEBREAKER, cpu="picorv32", engine_in="software", ram_bytes=BANK_BYTES, clock_hz=18_000_000
     ),
 }
 

@@ -220,9 +220,9 @@ class Engine(wiring.Component):
         # Ports of the activation buffer: the bus first, then whatever job there is.
         m.d.comb += [
             window.hold.eq(gather.hold | vector.hold | storer.hold),
-            gather.steal.eq(window.steal_read),
-            vector.steal.eq(window.steal_read),
-            storer.steal.eq(window.steal_read),
+            gather.steal.eq(window.wants_read),
+            vector.steal.eq(window.wants_read),
+            storer.steal.eq(window.wants_read),
             gather.read.data.eq(act_buffer.read.data),
             vector.read.data.eq(act_buffer.read.data),
             storer.read.data.eq(act_buffer.read.data),
@@ -233,10 +233,10 @@ class Engine(wiring.Component):
             loader.act_advance.eq(~window.steal_write),
         ]
         read, write = act_buffer.read, act_buffer.write
-        job_read = ~window.steal_read & ~storer.storing
+        job_read = ~window.wants_read & ~storer.storing
         for granted, source in (
-            (window.steal_read, window.read),
-            (~window.steal_read & storer.storing, storer.read),
+            (window.wants_read, window.read),
+            (~window.wants_read & storer.storing, storer.read),
             (job_read & sequencer.vector, vector.read),
             (job_read & ~sequencer.vector, gather.read),
         ):

@@ -49,8 +49,8 @@ class Gather(wiring.Component):
 
     Four stages: A walks, B adds up address and padding, C reads the buffer, D rotates the bytes into the vector.
 
-    ``steal`` takes the buffer's read port away for a cycle; it must not be high together with ``hold``, during
-    which the last data read still wait for the vector to leave.
+    ``steal`` takes the buffer's read port away, but not in cycles with ``hold``, during which the last data read still
+    wait for the vector to leave.
     """
 
     #: Cycles from ``start`` to the first byte in the vector.

@@ -24,8 +24,8 @@ class Storer(wiring.Component):
     Neither end needs an alignment: the buffer is read from so many bytes before ``source`` on as the first beat begins
     before ``destination``, and byte enables leave out what is before the first byte and behind the last one.
 
-    ``steal`` takes the buffer's read port away for a cycle; it must not be high together with ``hold``, during which
-    the data read last still wait.
+    ``steal`` takes the buffer's read port away, but not in cycles with ``hold``, during which the data read last still
+    wait.
     """
 
     def __init__(self, config: EngineConfig):

@@ -39,8 +39,8 @@ class Vector(wiring.Component):
     Stages: A walks, B adds up address and padding, C reads the buffer, D keeps the maximum, E looks up, F adds. A to D
     wait for ``steal``, and all of them for E; E and F wait for ``advance``, and E for ``tables_ready``.
 
-    ``steal`` takes the buffer's read port away for a cycle; it must not be high together with ``hold``, during which
-    the data read last still wait.
+    ``steal`` takes the buffer's read port away, but not in cycles with ``hold``, during which the data read last still
+    wait.
     """
 
     #: Cycles from ``start`` to the first lookup, less the reads of a piece.

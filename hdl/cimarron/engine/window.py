@@ -16,10 +16,11 @@ class Window(wiring.Component):
     """Reads and writes of 32 bits, between those of a running job.
 
     A write takes the buffer's write port and a read its read port for one cycle, with priority over the
-    job; a read waits while ``hold`` is high. What is asked for is kept first: jobs stop for a port in the cycle
-    after, so that no path leads from the bus through all of a job's stages. Answers come one (write) or three (read)
-    cycles later, a write's with the cycle in which it is done. Beyond the buffer, reads return 0 after one cycle,
-    writes do nothing, and ``bad_address`` pulses with the answer, in the next cycle.
+    job; a read waits while ``hold`` is high, and jobs begin no read while it does (``wants_read``). What is asked for
+    is kept first: jobs stop for a port in the cycle after, so that no path leads from the bus through all of a job's
+    stages, nor from one job's ``hold`` to another job. Answers come one (write) or three (read) cycles later, a
+    write's with the cycle in which it is done. Beyond the buffer, reads return 0 after one cycle, writes do nothing,
+    and ``bad_address`` pulses with the answer, in the next cycle.
 
     ``flows`` is low exactly while ``steal_write`` is high, from a register of its own: it reaches the thousands of
     flip-flops that hold what jobs are about to write, and the other one what decides.
@@ -31,7 +32,7 @@ class Window(wiring.Component):
             {
                 "bus": In(wishbone.Signature(addr_width=(ACT_WINDOW - 1).bit_length() - 2)),
                 "read": Out(ReadSignature(config)),
-                "steal_read": Out(1),
+                "wants_read": Out(1),
                 "hold": In(1),
                 "write": Out(WriteSignature(config)),
                 "steal_write": Out(1),
@@ -45,13 +46,12 @@ class Window(wiring.Component):
         m = Module()
         bus = self.bus
         addr = Cat(0, 0, bus.adr)
-        reading, answered, writes = Signal(), Signal(), Signal()
+        reading, answered, writes = self.wants_read, Signal(), Signal()
         outside = addr >= self.config.act_buffer_bytes
         request = bus.cyc & bus.stb & ~(bus.ack | reading | answered)
         m.d.comb += [
             writes.eq(request & bus.we & ~outside),
-            self.steal_read.eq(reading & ~self.hold),
-            self.read.enable.eq(self.steal_read),
+            self.read.enable.eq(reading & ~self.hold),
         ]
         with m.If(request):
             m.d.sync += [
@@ -65,7 +65,7 @@ class Window(wiring.Component):
             self.flows.eq(~writes),
             # An initiator may give up while its read waits: nothing answers then.
             reading.eq((request & ~bus.we & ~outside) | (reading & self.hold & bus.cyc & bus.stb)),
-            answered.eq(self.steal_read & bus.cyc & bus.stb),
+            answered.eq(self.read.enable & bus.cyc & bus.stb),
             bus.ack.eq((request & (bus.we | outside)) | answered),
             self.bad_address.eq(request & outside),
             self.address.eq(addr),

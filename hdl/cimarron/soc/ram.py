@@ -27,12 +27,13 @@ def check_contents(config: SocConfig, init: bytes) -> None:
 class Ram(wiring.Component):
     """True dual-port memory, little-endian; neither port ever waits for the other.
 
-    The CPU port writes in one cycle and reads in three. In an incrementing burst (``cti`` 2, any ``bte``) every beat but
-    the first takes one cycle, so that a cache line of 8 words arrives in 10. What it writes is in the memory a cycle
-    later, as its next read and a request of the DMA port in that cycle see. The DMA port takes one request per cycle,
-    read or write, and answers it in the next: ``ack``, with the data of a read, or ``err`` for an address outside the
-    memory. Bit 31 of its byte address is ignored. A read that meets the other port's write to the same bytes returns
-    the new ones; two writes to the same bytes in one cycle leave those of either port, as block RAM would.
+    The CPU port writes in one cycle and reads in three. In an incrementing burst (``cti`` 2, any ``bte``) every beat
+    but the first takes one cycle, so that a cache line of 8 words arrives in 10. What it writes is in the memory a
+    cycle later, as its next read and a request of the DMA port in that cycle see. The DMA port takes one request per
+    cycle, read or write, and answers it in the next: ``ack``, with the data of a read, or ``err`` for an address
+    outside the memory. Bit 31 of its byte address is ignored. A read that meets the other port's write to the same
+    bytes returns the new ones; two writes to the same bytes in one cycle leave those of either port, as block RAM
+    would.
 
     In the generated Verilog the contents are the array ``memory`` (`Ram.array`) of the module whose name ends in
     ``.ram`` (the name of this submodule): one element of ``weight_port_bits`` per DMA beat, byte 0 in bits 7..0.
