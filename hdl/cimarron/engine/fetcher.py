@@ -1,6 +1,6 @@
 """Job fetcher: reads job descriptors out of memory ahead of time."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -51,7 +51,8 @@ class Fetcher(wiring.Component):
         m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=job_beats)
         dma = self.dma
 
-        refused, rejected = Signal(), Signal()
+        running, refused, rejected = Signal(), Signal(), Signal()
+        left = Signal(32)
         # Beats that were requested and have not left yet.
         reserved = Signal(range(job_beats + 1))
         beat = Signal(range(max(2, job_beats)))
@@ -61,10 +62,11 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             taken.eq(dma.stb & ~dma.stall),
             leaves.eq(self.o_stream.valid & self.o_stream.ready),
-            self.busy.eq((self.left != 0) | (reserved != 0) | rejected),
+            self.left.eq(Mux(running, left, 0)),
+            self.busy.eq(running | (reserved != 0) | rejected),
             dma.adr.eq(adr),
             dma.sel.eq(~0),
-            dma.stb.eq((self.left != 0) & (reserved != job_beats)),
+            dma.stb.eq(running & (reserved != job_beats)),
             dma.cyc.eq(dma.stb | (reserved != beats.level)),
             beats.w_data.eq(dma.dat_r),
             beats.w_en.eq(dma.ack),
@@ -76,7 +78,7 @@ class Fetcher(wiring.Component):
         with m.If(taken):
             m.d.sync += [adr.eq(adr + 1), beat.eq(beat + 1)]
             with m.If(beat == job_beats - 1):
-                m.d.sync += [beat.eq(0), self.left.eq(self.left - 1)]
+                m.d.sync += [beat.eq(0), left.eq(left - 1), running.eq(left != 1)]
 
         answered = Signal.like(adr)
         first_address = Signal(32)
@@ -85,10 +87,11 @@ class Fetcher(wiring.Component):
             answered.eq(adr - (reserved - beats.level)),
         ]
         m.d.sync += rejected.eq(self.start & refused)
-        with m.If(self.start):
-            m.d.sync += first_address.eq(self.address)
         with m.If(self.start & ~refused):
-            m.d.sync += [adr.eq(self.address[port_shift:]), self.left.eq(self.jobs), beat.eq(0)]
+            m.d.sync += running.eq(1)
+        # That there is a start is known late, so what comes with it is taken in every cycle in which one may come.
+        with m.If(~running & (reserved == 0)):
+            m.d.sync += [first_address.eq(self.address), adr.eq(self.address[port_shift:]), left.eq(self.jobs)]
         with m.If(rejected):
             m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_FETCH)]
             m.d.comb += self.failure.info.eq(first_address)
