@@ -16,7 +16,7 @@ from cimarron_sim.fpga import tools
 from cimarron_sim.fpga.bitstream import build_top, require_timing
 from cimarron_sim.fpga.congestion import Congestion
 from cimarron_sim.fpga.crossings import Crossing, CrossingReport
-from cimarron_sim.fpga.fit import FitError, check_fit, check_memories
+from cimarron_sim.fpga.fit import FitError, check_fit, check_memories, check_sites
 from cimarron_sim.fpga.flow import FLOWS
 from cimarron_sim.fpga.pairs import lone_flip_flops
 from cimarron_sim.fpga.stage import Stages
@@ -101,6 +101,23 @@ def test_one_too_many_is_refused_with_both_numbers(name, message):
 def test_everything_that_is_too_much_is_named():
     with pytest.raises(FitError, match=r"look-up tables.*; .*flip-flops.*; .*block RAMs"):
         check_fit(Resources(luts=10**6, ffs=10**6, brams=10**3), SMALL)
+
+
+def test_what_packing_adds_is_refused_before_placing():
+    """As nextpnr counts a macro of 64 x 32 words with ripple-carry trees, whose netlist fits."""
+    part = find_board("ulx3s").fpga
+    for line in (
+        "TRELLIS_FF:   37103/  83640    44%",
+        "TRELLIS_COMB:   83640/  83640   100%",
+        "DCCA:       57/     56   101%",
+        "Total LUT4s:     95714/83640   114%",
+    ):
+        check_sites(line, part)
+    message = (
+        r"LFE5U-85F-6BG381C: packed, it needs 95,714 TRELLIS_COMB for its look-up tables, the part has 83,640: lower"
+    )
+    with pytest.raises(FitError, match=message):
+        check_sites("TRELLIS_COMB:   95714/  83640   114%", part)
 
 
 def test_memories_are_refused_before_synthesis():

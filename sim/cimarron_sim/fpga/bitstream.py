@@ -25,7 +25,7 @@ from ..runner.verilog import write_text
 from .config_file import config_text
 from .congestion import Congestion
 from .crossings import ELABORATE, CrossingReport, examine_file
-from .fit import check_fit, check_memories
+from .fit import check_fit, check_memories, check_sites
 from .flow import FLOWS, Flow
 from .pairs import lone_flip_flops
 from .stage import Stages
@@ -246,11 +246,13 @@ def _place(
 
     def watch(line: str) -> None:
         say(line)
+        check_sites(line, part)
         congestion.follow(line)
 
     run_tool(
         flow.place, arguments, folder, "place.log",
-        watch=r"(?m)^Info: +((?:Packing|Placed|at iteration|at initial|iter=|Routing|\d+ \|).{0,60})", say=watch,
+        watch=r"(?m)^Info:\s+((?:Packing|Placed|at iteration|at initial|iter=|Routing|\d+ \||\w+: +\d+/).{0,60})",
+        say=watch,
     )  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     has = flow.used(report["utilization"], "available")

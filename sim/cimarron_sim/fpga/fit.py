@@ -1,5 +1,6 @@
 """Whether a design fits a part, before it is placed."""
 
+import re
 from collections.abc import Iterator
 
 from cimarron.board.part import Part, Resources
@@ -7,7 +8,10 @@ from cimarron.config import SocConfig
 
 from .flow import FLOWS
 
-__all__ = ["FitError", "check_fit", "check_memories"]
+__all__ = ["FitError", "check_fit", "check_memories", "check_sites"]
+
+#: How nextpnr says how many places of a kind a packed design takes.
+_SITES = re.compile(r"(\w+): +(\d+)/ *(\d+) +\d+%")
 
 #: What to call each resource, and what makes it fewer.
 _ADVICE = {
@@ -40,6 +44,29 @@ def check_fit(needs: Resources, part: Part) -> None:
     """
     if found := list(_excess(needs, part.has)):
         raise FitError(f"the design does not fit {part.name}: " + "; ".join(found))
+
+
+def check_sites(line: str, part: Part) -> None:
+    """Check a line of nextpnr's device utilisation: the netlist does not say what packing adds.
+
+    On ECP5, a carry chain begins and ends with look-up tables of its own, and the placer would look for a place for
+    too many of them for hours.
+
+    Raises
+    ------
+    FitError
+        If the line says that a kind of place is used up.
+    """
+    if not (found := _SITES.match(line)):
+        return
+    kind, used, available = found[1], int(found[2]), int(found[3])
+    for name, sites in FLOWS[part.family].sites.items():
+        if kind in sites and used > available:
+            words, advice = _ADVICE[name]
+            raise FitError(
+                f"the design does not fit {part.name}: packed, it needs {used:,} {kind} for its {words}, the part has"
+                f" {available:,}: {advice}"
+            )
 
 
 def check_memories(config: SocConfig, part: Part) -> None:
