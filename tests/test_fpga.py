@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from cimarron.board.board import find_board
 from cimarron.board.part import PARTS, Part, Resources
 from cimarron.config import PRESETS
 from cimarron_sim.fpga import tools
-from cimarron_sim.fpga.bitstream import build_top, require_timing
+from cimarron_sim.fpga.bitstream import PROGRESS, build_top, require_timing
 from cimarron_sim.fpga.congestion import Congestion
 from cimarron_sim.fpga.crossings import Crossing, CrossingReport
 from cimarron_sim.fpga.fit import FitError, check_fit, check_memories, check_sites
@@ -269,6 +270,18 @@ def test_what_a_tool_does_is_told_while_it_does_it(tmp_path, monkeypatch):
     assert told
     assert told == sorted(told)
     assert all(text.startswith("step ") for text in told)
+
+
+def test_a_tool_is_stopped_by_what_it_says(tmp_path, monkeypatch):
+    """The line is one of several that come at once."""
+    said = "Info: \t DCCA: 1/ 56 1%\nInfo: \t TRELLIS_COMB: 90000/ 83640 107%\nInfo: \t TRELLIS_RAMW: 1/ 10455 0%"
+    program = f"import time; print({said!r}, flush=True); time.sleep(600)"
+    monkeypatch.setattr(tools, "_command", lambda tool: ([sys.executable, "-c", program], None))
+    part = find_board("ulx3s").fpga
+    start = time.monotonic()
+    with pytest.raises(FitError, match="packed, it needs 90,000 TRELLIS_COMB"):
+        run_tool("nextpnr-ecp5", [], tmp_path, "place.log", watch=PROGRESS, say=lambda line: check_sites(line, part))
+    assert time.monotonic() - start < 60
 
 
 def test_stages_are_plain_lines_where_there_is_no_terminal():

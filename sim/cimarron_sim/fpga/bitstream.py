@@ -40,6 +40,9 @@ TOP = "board"
 #: What a system that boots from the flash wants at `cimarron.isa.FLASH_FIRMWARE` of its flash.
 FLASH_IMAGE = "firmware.flash"
 
+#: What nextpnr says while it works: what it has packed, and how far it is.
+PROGRESS = r"(?m)^Info:\s+((?:Packing|Placed|at iteration|at initial|iter=|Routing|\d+ \||\w+: +\d+/).{0,60})"
+
 
 def flash_image(firmware: bytes) -> bytes:
     """Firmware as the boot memory of the small system looks for it."""
@@ -251,8 +254,7 @@ def _place(
 
     run_tool(
         flow.place, arguments, folder, "place.log",
-        watch=r"(?m)^Info:\s+((?:Packing|Placed|at iteration|at initial|iter=|Routing|\d+ \||\w+: +\d+/).{0,60})",
-        say=watch,
+        watch=PROGRESS, say=watch,
     )  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     has = flow.used(report["utilization"], "available")

@@ -148,7 +148,7 @@ def run_tool(
     watch : str
         Pattern of the lines that say how far it is; the first group is shown.
     say : callable
-        Told about them.
+        Told about each of them. What it raises ends the tool.
     own_log : bool
         The tool writes that file itself. What it prints goes to a file beside it, ending in ``.err``.
 
@@ -179,8 +179,8 @@ def run_tool(
                             file.seek(position)
                             lines = file.read().rpartition(b"\n")[0]
                         position += len(lines)
-                        if found := pattern.findall(lines.decode(errors="replace")):
-                            say(found[-1])
+                        for found in pattern.findall(lines.decode(errors="replace")):
+                            say(found)
         except BaseException:
             process.kill()
             process.wait()
