@@ -611,7 +611,7 @@ PRESETS: dict[str, SocConfig] = {
         ram_bytes=256 * 1024,
         clock_hz=35_000_000,
     ),
-    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=30_000_000),
+    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=45_000_000),
     "tang_nano_20k": SocConfig(
         engine=_TANG_NANO, cpu="picorv32", engine_in="software", ram_bytes=64 * 1024, clock_hz=81_000_000
     ),
