@@ -145,9 +145,9 @@ async def a_single_initiator_waits_for_nobody(dut) -> None:
     await start(dut)
     bus = Initiator(dut, "initiators__1", random.Random(1))
     assert await bus.write(RAM_WORD + 5, 0x1234_5678) == 1
-    assert await bus.read(RAM_WORD + 5) == (0x1234_5678, 2)
+    assert await bus.read(RAM_WORD + 5) == (0x1234_5678, 3)
     cycles = [cycles async for _, _, cycles in bus.read_burst(RAM_WORD, 8)]
-    assert cycles == [2, 1, 1, 1, 1, 1, 1, 1]
+    assert cycles == [3, 1, 1, 1, 1, 1, 1, 1]
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

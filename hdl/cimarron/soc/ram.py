@@ -89,7 +89,7 @@ class Ram(wiring.Component):
         lane_bits = (step // 4 - 1).bit_length()
         asks = bus.cyc & bus.stb
         address = Signal.like(bus.adr)
-        lane = Signal(lane_bits)  # of the word that the array shows
+        lane = Signal(max(1, lane_bits))  # of the word that the array shows
         written, writes = Signal.like(bus.dat_w), Signal.like(bus.sel)
         reading = Signal()  # the array reads the word at `address`
         fetched = Signal()  # the array shows the word at bus.adr
