@@ -9,7 +9,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
 from tblib.uart import UartListener
 
-CYCLES_PER_BIT = 104  # 12 MHz, 115200 baud
+CYCLES_PER_BIT = int(os.environ["CYCLES_PER_BIT"])
 WAKE_UP, READ = 0xAB, 0x03
 
 

@@ -100,7 +100,9 @@ def test_firmware_comes_from_the_flash(tmp_path):
     (tmp_path / "firmware.bin").write_bytes(compile_program([here / "riscv" / "boot.S"]))
     chip = write_verilog(SmallSoc(CONFIG, boot=firmware.load_boot(), blocks=True), tmp_path, "chip")
     sources = [chip, picorv32_source(), here / "sb_spram256ka.v"]
-    run_bench(sources, "chip", "tb_boot", env={"FIRMWARE": str(tmp_path / "firmware.bin")})
+    cycles_per_bit = CONFIG.clock_hz // CONFIG.uart_baud
+    environment = {"FIRMWARE": str(tmp_path / "firmware.bin"), "CYCLES_PER_BIT": str(cycles_per_bit)}
+    run_bench(sources, "chip", "tb_boot", env=environment)
 
 
 def test_the_boot_memory_holds_what_is_shipped():
