@@ -14,6 +14,7 @@ from typing import Any
 from cimarron.board.board import BOARDS
 from cimarron_sim.compiler.bound import peak_macs
 from cimarron_sim.fpga.bitstream import build_bitstream
+from cimarron_sim.fpga.config_file import config_text
 from rich.console import Console
 from rich.table import Table
 
@@ -29,11 +30,9 @@ def built(name: str, console: Console) -> dict[str, Any]:
     """The record of a board's build, made now if there is none of its preset."""
     board = BOARDS[name]
     folder = Path("build/bitstream") / name
-    record = folder / "summary.json"
-    if record.is_file():
-        found = json.loads(record.read_text())
-        if found["config_hash"] == f"{board.config.engine.hash:08x}":
-            return found
+    record, config = folder / "summary.json", folder / "config.toml"
+    if record.is_file() and config.read_text(encoding="utf-8") == config_text(board.config):
+        return json.loads(record.read_text(encoding="utf-8"))
     return build_bitstream(board, board.config, folder, console=console).record()
 
 
