@@ -200,12 +200,9 @@ def against_naive(rows: list[Row]) -> list[Row]:
     """Add each row's size per product as a ratio to that of the naive tree of its shape and target, if there."""
     same = ("target", "rows", "bits", "cells")
     for row in rows:
-        naive = [
-            other["per_mac"]
-            for other in rows
-            if other["adder"] == "naive" and all(other.get(key) == row.get(key) for key in same)
-        ]
-        row["ratio_to_naive"] = round(row["per_mac"] / naive[0], 3) if naive else "-"
+        alike = (other for other in rows if all(other.get(key) == row.get(key) for key in same))
+        naive = next((other["per_mac"] for other in alike if other["adder"] == "naive"), None)
+        row["ratio_to_naive"] = round(row["per_mac"] / naive, 3) if naive else "-"
     return rows
 
 
