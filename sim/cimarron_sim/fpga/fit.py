@@ -55,7 +55,7 @@ def check_sites(line: str, part: Part) -> None:
     Raises
     ------
     FitError
-        If the line says that a kind of place is used up.
+        If it needs more places of a kind than the part has.
     """
     if not (found := _SITES.match(line)):
         return
