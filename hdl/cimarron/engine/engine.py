@@ -271,7 +271,7 @@ class Engine(wiring.Component):
                 m.d.comb += [failing.eq(1), failure.code.eq(code), failure.info.eq(info)]
         m.d.sync += [registers.failed.eq(failing & ~registers.abort), registers.failure.eq(failure)]
         # What is wrong with a hand-over is an error for the next access.
-        m.d.comb += registers.failing.eq(fetcher.failed)
+        m.d.comb += registers.failing.eq(fetcher.rejected)
 
         busy = fetcher.busy | queue.o_stream.valid | (sequencer.jobs != 0) | ~loader.ready | sequencer.partial
         m.d.comb += [

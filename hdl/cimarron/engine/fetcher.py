@@ -22,8 +22,8 @@ class Fetcher(wiring.Component):
     the memory port is needed for one descriptor per job. ``busy`` until the last beat has left.
 
     An address that is no multiple of the port's width, no jobs at all, or ``partial``, a descriptor of which only some
-    words have been pushed, fail in the cycle after ``start``, which is ``busy``; a beat that the memory refuses, when
-    it says so.
+    words have been pushed, are ``rejected`` in the cycle after ``start``, which is ``busy``, and fail in it; a beat
+    that the memory refuses fails when it says so.
     """
 
     def __init__(self, config: EngineConfig):
@@ -38,6 +38,7 @@ class Fetcher(wiring.Component):
                 "busy": Out(1),
                 "dma": Out(dma_signature(config)),
                 "o_stream": Out(stream.Signature(config.weight_port_bits)),
+                "rejected": Out(1),
                 "failed": Out(1),
                 "failure": Out(FailureLayout()),
             }
@@ -51,7 +52,7 @@ class Fetcher(wiring.Component):
         m.submodules.beats = beats = SyncFIFO(width=self.config.weight_port_bits, depth=job_beats)
         dma = self.dma
 
-        running, refused, rejected = Signal(), Signal(), Signal()
+        running, refused = Signal(), Signal()
         left = Signal(32)
         # Beats that were requested and have not left yet.
         reserved = Signal(range(job_beats + 1))
@@ -63,7 +64,7 @@ class Fetcher(wiring.Component):
             taken.eq(dma.stb & ~dma.stall),
             leaves.eq(self.o_stream.valid & self.o_stream.ready),
             self.left.eq(Mux(running, left, 0)),
-            self.busy.eq(running | (reserved != 0) | rejected),
+            self.busy.eq(running | (reserved != 0) | self.rejected),
             dma.adr.eq(adr),
             dma.sel.eq(~0),
             dma.stb.eq(running & (reserved != job_beats)),
@@ -86,13 +87,13 @@ class Fetcher(wiring.Component):
             refused.eq((self.address[:port_shift] != 0) | (self.jobs == 0) | self.partial),
             answered.eq(adr - (reserved - beats.level)),
         ]
-        m.d.sync += rejected.eq(self.start & refused)
+        m.d.sync += self.rejected.eq(self.start & refused)
         with m.If(self.start & ~refused):
             m.d.sync += running.eq(1)
         # That there is a start is known late, so what comes with it is taken in every cycle in which one may come.
         with m.If(~running & (reserved == 0)):
             m.d.sync += [first_address.eq(self.address), adr.eq(self.address[port_shift:]), left.eq(self.jobs)]
-        with m.If(rejected):
+        with m.If(self.rejected):
             m.d.comb += [self.failed.eq(1), self.failure.code.eq(EngineError.BAD_FETCH)]
             m.d.comb += self.failure.info.eq(first_address)
         with m.Elif(dma.err):
