@@ -22,7 +22,7 @@ from cimarron_sim.fpga.flow import FLOWS
 from cimarron_sim.fpga.pairs import lone_flip_flops
 from cimarron_sim.fpga.stage import Stages
 from cimarron_sim.fpga.summary import Summary
-from cimarron_sim.fpga.timing import ClockTiming, TimingError, read_clocks, read_paths
+from cimarron_sim.fpga.timing import ClockTiming, TimingError, read_clocks, read_estimates, read_paths
 from cimarron_sim.fpga.tools import FLOW_TOOLS, require_tools, run_tool
 from cimarron_sim.runner.tools import MissingToolError, ToolError
 from echo_top import EchoTop
@@ -179,6 +179,25 @@ def test_a_clock_that_nobody_constrained_is_refused():
         read_clocks(REPORT, 100_000_000)
     with pytest.raises(ValueError, match="no clock was held to 50 MHz: none"):
         read_clocks(REPORT | {"fmax": {}}, 50_000_000)
+
+
+def test_without_routing_clocks_are_read_from_the_log():
+    # Lines as nextpnr 0.11 prints them.
+    log = """Info: Max frequency for clock '$glbnet$soc.clk': 26.61 MHz (PASS at 25.00 MHz)
+Info: Max frequency for clock     '$glbnet$fast': 47.30 MHz (FAIL at 50.00 MHz)
+
+Info: Max delay <async>                 -> posedge $glbnet$soc.clk: 3.30 ns
+Info: Max delay posedge $glbnet$soc.clk -> posedge $glbnet$fast   : 25.00 ns
+Info: Max delay posedge $glbnet$soc.clk -> <async>                : 3.96 ns
+"""
+    report = read_estimates(log)
+    clocks = read_clocks(report, 25_000_000)
+    assert [(clock.name, clock.achieved_mhz, clock.wanted_mhz) for clock in clocks] == [
+        ("$glbnet$soc.clk", 26.61, 25.0),
+        ("$glbnet$fast", 47.3, 50.0),
+        ("$glbnet$soc.clk to $glbnet$fast", pytest.approx(40.0), 50.0),
+    ]
+    assert read_paths(report) == []
 
 
 def test_utilisation_is_read():
@@ -374,6 +393,25 @@ def test_a_clock_that_is_too_fast_leaves_no_bitstream_of_that_name(tmp_path):
     assert not (tmp_path / "icepi_zero.bit").exists()
     assert (tmp_path / "icepi_zero.failed-timing.bit").is_file()
     assert json.loads((tmp_path / "summary.json").read_text())["timing_met"] is False
+
+
+@pytest.mark.slow
+@needs("icepi_zero")
+def test_a_build_that_is_not_routed_leaves_estimates_and_no_bitstream(tmp_path):
+    (tmp_path / "icepi_zero.bit").write_text("of an earlier build")
+    placed = build("icepi_zero", 50_000_000, tmp_path, route=False)
+    assert not list(tmp_path.glob("*.bit"))
+    assert placed.bitstream is None
+    assert json.loads((tmp_path / "summary.json").read_text())["bitstream"] is None
+    text = StringIO()
+    placed.print(Console(file=text, width=120))
+    assert "estimated" in text.getvalue()
+    routed = build("icepi_zero", 50_000_000, tmp_path)
+    assert placed.placed == routed.placed
+    assert placed.clocks != routed.clocks
+    assert [clock.achieved_mhz for clock in placed.clocks] == pytest.approx(
+        [clock.achieved_mhz for clock in routed.clocks], rel=0.3
+    )
 
 
 def test_the_flow_needs_no_fpga_tools_to_be_imported():

@@ -425,10 +425,11 @@ def registers_command(config: SocConfig, output: Path) -> None:
     "--config", "config_name", metavar="PRESET|FILE", help="Hardware.  [default: the preset named after the board]"
 )
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of placement.")
+@click.option("--no-route", is_flag=True, help="Place only: what it takes, clocks estimated, and no bitstream.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder to build in.  [default: build/bitstream/BOARD]"
 )
-def bitstream_command(name: str, config_name: str | None, seed: int, output: Path | None) -> None:
+def bitstream_command(name: str, config_name: str | None, seed: int, no_route: bool, output: Path | None) -> None:
     """Build the system, with its firmware, for an FPGA board: minutes to an hour.
 
     Leaves the bitstream, summary.json and config.toml, with which programs for it are compiled, in the output folder. A
@@ -440,8 +441,10 @@ def bitstream_command(name: str, config_name: str | None, seed: int, output: Pat
     config = load_config(config_name) if config_name else board.config
     folder = output or Path("build", "bitstream", board.name)
     check_place(folder)
-    summary = build_bitstream(board, config, folder, seed=seed, console=Console(stderr=True))
+    summary = build_bitstream(board, config, folder, seed=seed, route=not no_route, console=Console(stderr=True))
     summary.print(_console())
+    if summary.bitstream is None:
+        return
     click.echo(folder / summary.bitstream)
     require_timing(summary)
     click.echo(f"load it with: openFPGALoader -b {board.loader} {folder / summary.bitstream}")

@@ -30,7 +30,7 @@ from .flow import FLOWS, Flow
 from .pairs import lone_flip_flops
 from .stage import Stages
 from .summary import Summary
-from .timing import ClockTiming, CriticalPath, TimingError, read_clocks, read_paths
+from .timing import ClockTiming, CriticalPath, TimingError, read_clocks, read_estimates, read_paths
 from .tools import FLOW_TOOLS, require_tools, run_tool
 
 __all__ = ["FLASH_IMAGE", "build_bitstream", "build_top", "flash_image", "require_timing"]
@@ -50,7 +50,9 @@ def flash_image(firmware: bytes) -> bytes:
     return struct.pack("<III", FLASH_MAGIC, len(firmware), zlib.crc32(firmware)) + firmware
 
 
-def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int = 1, console: Console) -> Summary:
+def build_bitstream(
+    board: Board, config: SocConfig, folder: Path, *, seed: int = 1, route: bool = True, console: Console
+) -> Summary:
     """Build the system with its firmware for a board.
 
     Parameters
@@ -62,6 +64,8 @@ def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int 
         build for the same board are replaced; its bitstream is gone as soon as this one begins.
     seed : int
         Of placement.
+    route : bool
+        Whether to go on once it is placed. Else there is no bitstream, and clocks are estimates.
     console : Console
         For progress.
 
@@ -98,7 +102,7 @@ def build_bitstream(board: Board, config: SocConfig, folder: Path, *, seed: int 
     return build_top(
         top, board.name, board.fpga, board.pins, folder,
         clock_hz=config.clock_hz, config_hash=config.engine.hash, sources=[core_source(config)], seed=seed,
-        console=console,
+        route=route, console=console,
     )  # fmt: skip
 
 
@@ -113,6 +117,7 @@ def build_top(
     config_hash: int = 0,
     sources: list[Path] | None = None,
     seed: int = 1,
+    route: bool = True,
     console: Console,
 ) -> Summary:
     """Build any top for a part.
@@ -133,6 +138,8 @@ def build_top(
     sources : list of Path
         Verilog of modules that it instantiates.
     seed : int
+    route : bool
+        See `build_bitstream`.
     console : Console
 
     Raises
@@ -160,17 +167,17 @@ def build_top(
     with stages.stage("synthesise") as say:
         needs = _synthesise(flow, folder, say)
     check_fit(needs, part)
-    with stages.stage("place and route") as say:
-        placed, clocks, paths = _place(flow, part, pin_file, folder, clock_hz, seed, say)
+    with stages.stage("place and route" if route else "place") as say:
+        placed, clocks, paths = _place(flow, part, pin_file, folder, clock_hz, seed, route, say)
     # A flip-flop of an iCE40 has no place of its own.
     uncounted = {name: value for name, value in asdict(needs).items() if name not in flow.sites}
     placed = replace(placed, **uncounted)
-    met = all(clock.met for clock in clocks)
-    with stages.stage("pack"):
-        arguments = [
-            text.format(device=part.pack_device, bitstream=bitstream if met else failed) for text in flow.pack_arguments
-        ]
-        run_tool(flow.pack, arguments, folder, "pack.log")
+    packed = None
+    if route:
+        packed = bitstream if all(clock.met for clock in clocks) else failed
+        with stages.stage("pack"):
+            arguments = [text.format(device=part.pack_device, bitstream=packed) for text in flow.pack_arguments]
+            run_tool(flow.pack, arguments, folder, "pack.log")
     summary = Summary(
         board=name,
         part=part,
@@ -183,7 +190,7 @@ def build_top(
         paths=paths,
         crossings=crossings,
         seconds=stages.seconds,
-        bitstream=bitstream if met else failed,
+        bitstream=packed,
     )
     (folder / "summary.json").write_text(json.dumps(summary.record(), indent=2) + "\n", encoding="utf-8")
     return summary
@@ -237,13 +244,21 @@ def _synthesise(flow: Flow, folder: Path, say: Callable[[str], None]) -> Resourc
 
 
 def _place(
-    flow: Flow, part: Part, pin_file: str, folder: Path, clock_hz: int, seed: int, say: Callable[[str], None]
+    flow: Flow,
+    part: Part,
+    pin_file: str,
+    folder: Path,
+    clock_hz: int,
+    seed: int,
+    route: bool,
+    say: Callable[[str], None],
 ) -> tuple[Resources, list[ClockTiming], list[CriticalPath]]:
     (folder / "report.json").unlink(missing_ok=True)
     files = [option.format(pins=pin_file) for option in flow.place_files]
     arguments = [
         *part.place_options, "--json", "netlist.json", *files, "--report", "report.json",
         "--freq", f"{clock_hz / 1e6:.6f}", "--seed", str(seed), "--timing-allow-fail",
+        *([] if route else ["--no-route"]),
     ]  # fmt: skip
     congestion = Congestion(flow.place)
 
@@ -257,6 +272,8 @@ def _place(
         watch=PROGRESS, say=watch,
     )  # fmt: skip
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    if not route:
+        report |= read_estimates((folder / "place.log").read_text(encoding="utf-8", errors="replace"))
     has = flow.used(report["utilization"], "available")
     if has.luts != part.has.luts or has.brams != part.has.brams:
         raise ToolError(f"{flow.place} says {part.name} has {has}, not {part.has}")

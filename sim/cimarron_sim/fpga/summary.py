@@ -45,8 +45,8 @@ class Summary:
     crossings : CrossingReport
     seconds : dict of str to float
         Time per stage.
-    bitstream : str
-        File name.
+    bitstream : str, optional
+        File name. None if it was not routed; clocks and paths are estimates then.
     """
 
     board: str
@@ -60,7 +60,7 @@ class Summary:
     paths: list[CriticalPath]
     crossings: CrossingReport
     seconds: dict[str, float]
-    bitstream: str
+    bitstream: str | None
 
     @property
     def met(self) -> bool:
@@ -99,7 +99,8 @@ class Summary:
         for name, entry in self.record()["resources"].items():
             numbers = [f"{entry[key]:,}" for key in ("synthesised", "placed", "available")]
             resources.add_row(_WORDS[name], *numbers, f"{entry['placed'] / entry['available']:.0%}")
-        clocks = Table("clock", _right("reaches"), _right("needs"), "")
+        reaches = "reaches" if self.bitstream else "reaches, estimated"
+        clocks = Table("clock", _right(reaches), _right("needs"), "")
         for clock in self.clocks:
             verdict = "met" if clock.met else "FAILED"
             clocks.add_row(clock.name, f"{clock.achieved_mhz:.2f} MHz", f"{clock.wanted_mhz:.2f} MHz", verdict)

@@ -1,10 +1,14 @@
 """What nextpnr says about speed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ClockTiming", "CriticalPath", "TimingError", "read_clocks", "read_paths"]
+__all__ = ["ClockTiming", "CriticalPath", "TimingError", "read_clocks", "read_estimates", "read_paths"]
+
+_CLOCK = re.compile(r"Max frequency for clock +'(.+)': ([\d.]+) MHz \(\w+ at ([\d.]+) MHz\)")
+_DELAY = re.compile(r"Max delay (posedge .+?) *-> (posedge .+?) *: ([\d.]+) ns")
 
 
 class TimingError(RuntimeError):
@@ -96,6 +100,27 @@ def _between(report: Mapping[str, Any]) -> list[ClockTiming]:
             names = " to ".join(end.removeprefix("posedge ") for end in ends)
             found.append(ClockTiming(name=names, achieved_mhz=1e3 / delay, wanted_mhz=max(wanted[end] for end in ends)))
     return found
+
+
+def read_estimates(log: str) -> dict[str, Any]:
+    """What a log says of clocks, in the form of a report: without routing, nextpnr's own report has none.
+
+    Parameters
+    ----------
+    log : str
+        What nextpnr printed.
+
+    Returns
+    -------
+    dict
+        ``fmax`` and ``critical_paths``, the latter from one clock to another, each as a single step.
+    """
+    return {
+        "fmax": {name: {"achieved": float(mhz), "constraint": float(at)} for name, mhz, at in _CLOCK.findall(log)},
+        "critical_paths": [
+            {"from": start, "to": end, "path": [{"delay": float(delay)}]} for start, end, delay in _DELAY.findall(log)
+        ],
+    }
 
 
 def read_paths(report: Mapping[str, Any]) -> list[CriticalPath]:
