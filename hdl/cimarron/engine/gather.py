@@ -218,9 +218,10 @@ class Gather(wiring.Component):
                 with m.If(last_word_tile):
                     m.d.sync += [active.eq(0), clear.eq(0)]
 
-        # The receptive field must end where the last row tile does. It is not awaited that the walk goes on.
+        # The receptive field must end where the last row tile does. It is not awaited that the walk goes on, and a
+        # cycle later its vector has not left either.
         ends = (next_walk.kernel_row == job.kernel_h) & (next_walk.run == 0) & (next_walk.offset == 0)
-        m.d.comb += self.bad_shape.eq(active & ~self.start & ~clear & next_word_tile & ~ends)
+        m.d.sync += self.bad_shape.eq(active & ~self.start & ~clear & next_word_tile & ~ends)
 
         # What goes down the pipeline with each piece.
         piece = data.StructLayout(
