@@ -338,6 +338,14 @@ def test_a_router_that_no_longer_gets_on_is_stopped():
         congestion.follow(f"iter={2 + Congestion.patience} wires=1000 overused=60 overuse=80 archfail=NA")
 
 
+def test_the_last_shared_wires_may_take_many_rounds():
+    congestion = Congestion("nextpnr-ecp5")
+    for count in range(1, 1 + Congestion.last_patience):
+        congestion.follow(f"iter={count} wires=1000 overused={Congestion.few} overuse=12 archfail=NA")
+    with pytest.raises(ToolError, match="10 wires were shared after round 1, and never fewer until round 501"):
+        congestion.follow(f"iter={1 + Congestion.last_patience} wires=1000 overused=11 overuse=12 archfail=NA")
+
+
 def test_a_part_of_an_unknown_family_is_refused():
     with pytest.raises(ValueError, match=r"part.family must be one of ecp5, gowin, ice40, not 'max10'"):
         Part(name="x", family="max10", has=Resources(), place_options=())
