@@ -9,15 +9,18 @@ import onnx
 import pytest
 from cimarron.config import PRESETS, load_config
 from cimarron_sim.cli import main
-from cimarron_sim.compiler import compile
+from cimarron_sim.compiler import Place, compile
+from cimarron_sim.compiler.check import Verdict
 from cimarron_sim.compiler.predict import jobs_of
-from cimarron_sim.frontend import load
+from cimarron_sim.frontend import Operator, load
+from cimarron_sim.listing import list_operators
 from cimarron_sim.report import files
 from cimarron_sim.report.files import NAMES
 from cimarron_sim.runner import session
 from cimarron_sim.runner.tools import ToolError
 from click.testing import CliRunner
 from onnx import TensorProto, helper
+from qdq_model import QdqModel
 from report_record import made_up
 
 RNG = np.random.default_rng(5)
@@ -129,6 +132,87 @@ def test_check_names_what_is_unsupported(tmp_path):
     assert code == 2
     assert "BitShift" in stdout + stderr
     assert "Traceback" not in stderr
+
+
+def mixed_model(path, *, refused):
+    """Conv, Relu, Tanh if it is to be refused, Flatten, MatMul."""
+    made, scale, zero = QdqModel(), np.float32(0.5), np.int8(0)
+    x = made.dequantise(made.input("x", (1, 3, 8, 8), np.int8), "x_real", scale, zero)
+    x = made.node("Conv", [x, made.weights("w", np.ones((4, 3, 3, 3), np.int8), np.float32(0.1))], "conv_3")
+    x = made.dequantise(made.quantise(made.node("Relu", [x], "relu_4"), "a", scale, zero), "a_real", scale, zero)
+    if refused:
+        x = made.dequantise(made.quantise(made.node("Tanh", [x], "tanh_5"), "t", scale, zero), "t_real", scale, zero)
+    x = made.node("Flatten", [x], "flatten_6")
+    x = made.node("MatMul", [x, made.weights("v", np.ones((144, 4), np.int8), np.float32(0.1))], "matmul_7")
+    made.quantise(x, made.output("y", np.int8), scale, zero)
+    path.write_bytes(made.bytes())
+    return path
+
+
+def rows_of(stdout):
+    """Name, type and place in every line of a listing."""
+    return [tuple(cell.strip() for cell in line.split("│")[1:4]) for line in stdout.splitlines() if line[:1] == "│"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_check_has_a_row_for_every_operator_of_an_onnx_file(refused, tmp_path):
+    code, stdout, _ = call("check", mixed_model(tmp_path / "mixed.onnx", refused=refused), "--config", "tiny")
+    assert code == (2 if refused else 0)
+    assert rows_of(stdout) == [
+        ("conv_3", "conv2d", "engine"),
+        ("relu_4", "Relu", "-"),
+        *([("tanh_5", "Tanh", "unsupported")] if refused else []),
+        ("flatten_6", "Flatten", "-"),
+        ("matmul_7", "fully_connected", "engine"),
+        (f"({5 if refused else 4} operators)", "DequantizeLinear", "-"),
+        (f"({3 if refused else 2} operators)", "QuantizeLinear", "-"),
+    ]
+    assert re.search(r"relu_4 .*fused into 'conv_3'", stdout)
+    assert re.search(r"flatten_6 .*view", stdout)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_check_has_a_row_for_every_operator_of_a_tflite_file(refused, tmp_path):
+    made = pytest.importorskip("tflite_model").TfliteModel()
+    x = made.tensor((1, 2, 6, 1), np.float32)
+    made.inputs = [x]
+    x = made.operator("QUANTIZE", [x], made.tensor((1, 2, 6, 1), np.int8, 0.5), "QuantizeOptions")
+    if refused:
+        x = made.operator("TANH", [x], made.tensor((1, 2, 6, 1), np.int8, 0.5))
+    x = made.operator("RESHAPE", [x, made.numbers([1, 12])], made.tensor((1, 12), np.int8, 0.5), "ReshapeOptions")
+    w = made.tensor((4, 12), np.int8, 0.1, data=np.ones((4, 12), np.int8))
+    x = made.operator("FULLY_CONNECTED", [x, w, -1], made.tensor((1, 4), np.int8, 9.0), "FullyConnectedOptions")
+    made.outputs = [
+        made.operator("SOFTMAX", [x], made.tensor((1, 4), np.int8, 1 / 256, -128), "SoftmaxOptions", beta=1.0)
+    ]
+    path = tmp_path / "mixed.tflite"
+    path.write_bytes(made.bytes())
+    code, stdout, _ = call("check", path, "--config", "tiny")
+    assert code == (2 if refused else 0)
+    names = ["QUANTIZE", *(["TANH"] if refused else []), "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    rows = [row for row in rows_of(stdout) if row[1] != "quantize"]
+    assert [name for name, _, _ in rows] == [f"{name.lower()}_{index}" for index, name in enumerate(names)]
+    kinds = [("QUANTIZE", "host"), ("RESHAPE", "-"), ("fully_connected", "engine"), ("softmax", "cpu")]
+    assert [row[1:] for row in rows] == kinds[:1] + ([("TANH", "unsupported")] if refused else []) + kinds[1:]
+
+
+def test_check_says_what_it_could_not_examine():
+    operators = [
+        Operator("soft", "Gelu", "", "no layer does this", "compute it outside"),
+        Operator("c", "Conv", "conv2d"),
+    ]
+    _, behind = list_operators(operators, [], {})
+    assert (behind.place, behind.reason) == ("-", "not examined: its input comes from an unsupported operator")
+
+
+def test_check_lists_layers_that_no_operator_of_the_file_is():
+    operators = [Operator("a", "Conv", "conv2d"), Operator("b", "Conv", "conv2d")]
+    verdicts = [
+        Verdict("x", "quantize", Place.HOST, ""), Verdict("a", "conv2d", Place.ENGINE, ""),
+        Verdict("rescale", "requantise", Place.CPU, ""), Verdict("b", "conv2d", Place.ENGINE, ""),
+        Verdict("y", "dequantize", Place.HOST, ""),
+    ]  # fmt: skip
+    assert [row.name for row in list_operators(operators, verdicts, {})] == ["x", "a", "rescale", "b", "y"]
 
 
 def test_compile_writes_a_program(model, tmp_path):

@@ -17,6 +17,7 @@ from cimarron.config import PRESETS, ConfigError, SocConfig, load_config
 from cimarron.isa import FLASH_FIRMWARE
 from cimarron.soc.cpu import CpuSourceError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from .compiler.check import Place, check
@@ -29,7 +30,7 @@ from .compiler.predict import predict
 from .fpga.crossings import CrossingError
 from .fpga.fit import FitError
 from .fpga.timing import TimingError
-from .frontend import ModelError, inspect, load
+from .frontend import ModelError, load, survey
 from .graph import Graph, GraphError
 from .host.device import DeviceError
 from .host.port import LinkError
@@ -37,6 +38,7 @@ from .host.target import SerialTarget, TargetError, parse_target
 from .inputs import InputError, read_inputs
 from .integration.kit import write_kit
 from .integration.register_files import write_registers
+from .listing import list_operators
 from .quantize import quantize
 from .report.files import ReportError, page_obstacle, read_report, write_report
 from .report.folder import FolderError, check_file, check_folder, check_place, replaced_folder
@@ -184,26 +186,27 @@ def _movement_table(rows: Sequence[Movement]) -> Table:
 )
 @click.pass_context
 def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: bool) -> None:
-    """List where every operator of MODEL runs: engine, CPU or host, or why it cannot."""
+    """List where every operator of MODEL runs: engine, CPU or host, or why it cannot.
+
+    Operators that cost nothing are marked "-": those that are fused into another one, and views. What holds only
+    scales or constants is counted. An operator that is refused does not hide the others.
+    """
     alternatives, moved = [], []
+    found = survey(model)
+    graph = load(model) if all(operator.supported for operator in found.operators) else found.part
+    verdicts = check(graph, config)
+    rows = list_operators(found.operators, verdicts, found.absorbed)
+    refused = [row for row in rows if row.place == Place.UNSUPPORTED]
+    if not refused:
+        _one_input(graph)
+        pruning, plan = plan_network(graph, config.engine)
+        program = assemble(pruning, plan, config)
+        rows = list_operators(found.operators, check(graph, config, plan), found.absorbed)
+        if explains:
+            alternatives, moved = explain(graph, config.engine), movements(program)
     table = Table("operator", "type", "runs on", "why")
-    refused = [operator for operator in inspect(model) if not operator.supported]
-    if refused:
-        for operator in refused:
-            table.add_row(operator.name, operator.op, "unsupported", f"{operator.reason}: {operator.remedy}")
-    else:
-        graph = load(model)
-        verdicts = check(graph, config)
-        refused = [verdict for verdict in verdicts if verdict.place is Place.UNSUPPORTED]
-        if not refused:
-            _one_input(graph)
-            pruning, plan = plan_network(graph, config.engine)
-            program = assemble(pruning, plan, config)
-            verdicts = check(graph, config, plan)
-            if explains:
-                alternatives, moved = explain(graph, config.engine), movements(program)
-        for verdict in verdicts:
-            table.add_row(verdict.name, verdict.op, verdict.place.value, verdict.reason)
+    for row in rows:
+        table.add_row(escape(row.name), row.op, row.place, escape(row.reason))
     _console().print(table)
     if alternatives:
         _console().print(_mapping_table(alternatives))

@@ -6,8 +6,9 @@ from types import ModuleType
 from ..graph import Graph
 from . import onnx, tflite
 from .model import ModelError, Operator
+from .part import Survey
 
-__all__ = ["ModelError", "Operator", "inspect", "load"]
+__all__ = ["ModelError", "Operator", "Survey", "inspect", "load", "survey"]
 
 #: Bytes 4 to 8 of a TFLite flatbuffer.
 _TFLITE = b"TFL3"
@@ -47,3 +48,15 @@ def inspect(path: str | Path) -> tuple[Operator, ...]:
     """
     data = _read(path)
     return _format(data).inspect(data, str(path))
+
+
+def survey(path: str | Path) -> Survey:
+    """Verdicts as `inspect` gives them, and the layers that are understood, whether or not others are refused.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model or is malformed; an operator that is not supported is no reason.
+    """
+    data = _read(path)
+    return _format(data).survey(data, str(path))

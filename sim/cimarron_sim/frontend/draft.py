@@ -8,6 +8,7 @@ from cimarron.isa import Profile
 from ..graph import Graph, Node, Port, Quantization, Tensor
 from .layer import integer_bias
 from .model import ModelError, Unsupported
+from .part import part_of
 from .values import Elementwise, Integers, Layer, Reals
 
 __all__ = ["Draft"]
@@ -74,6 +75,10 @@ class Draft:
             self._name, self.tensors, tuple(self._nodes), tuple(self._inputs), tuple(self._outputs),
             Profile.ONNX, model_hash, ports,
         )  # fmt: skip
+
+    def part(self) -> Graph:
+        """The layers that are there, whether or not the graph will ever be finished."""
+        return part_of(self._name, self.tensors, self._nodes, Profile.ONNX)
 
     def add_layer(self, layer: Layer, name: str, dtype: np.dtype, quantization: Quantization) -> Integers:
         """Append the node for `layer`, whose result is wanted as the tensor `name`.

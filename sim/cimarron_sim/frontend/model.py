@@ -40,6 +40,8 @@ class Operator:
         ``"view"`` if it moves no data, or ``""`` if it is not supported.
     reason, remedy : str
         Why it is not supported, and what to do.
+    into : str
+        Name of the operator that a fused one is part of, where there is one: not for a conversion at the ends.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Operator:
     becomes: str = ""
     reason: str = ""
     remedy: str = ""
+    into: str = ""
 
     @property
     def supported(self) -> bool:

@@ -11,8 +11,9 @@ from onnx import checker, numpy_helper, shape_inference
 from ..graph import Graph, GraphError
 from .model import ModelError, Operator, require_supported
 from .onnx_lowering import SUPPORTED, Lowering
+from .part import Survey
 
-__all__ = ["inspect", "load"]
+__all__ = ["inspect", "load", "survey"]
 
 _OPSETS = range(10, 22)
 _QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
@@ -53,6 +54,15 @@ def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
         If it is not a model, or a malformed one.
     """
     return tuple(_lower(data, path).operators)
+
+
+def survey(data: bytes, path: str) -> Survey:
+    """Every operator of an ONNX file, and the layers that are understood; see `inspect`."""
+    lowering = _lower(data, path)
+    try:
+        return Survey(tuple(lowering.operators), lowering.absorbed, lowering.part())
+    except GraphError as error:
+        raise ModelError(f"{path} contradicts itself ({error}): export it again") from None
 
 
 def _lower(data: bytes, path: str) -> Lowering:

@@ -5,6 +5,7 @@ past its activation function, says in which integers its result is wanted.
 """
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -45,6 +46,8 @@ class Lowering:
 
     def __init__(self, name: str, constants: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
         self._context = Context(name, shapes)
+        #: How many operators of each type hold only constants or scales, and have no verdict.
+        self.absorbed: Counter[str] = Counter()
         self._values: dict[str, Value] = {key: Constant(array) for key, array in constants.items()}
 
     @property
@@ -100,6 +103,10 @@ class Lowering:
         """The graph of a model whose every operator is supported."""
         return self._context.draft.graph(model_hash)
 
+    def part(self) -> Graph:
+        """The layers that are understood, of any model."""
+        return self._context.draft.part()
+
     def add(self, node: onnx.NodeProto) -> None:
         """Lower one operator, all of whose inputs are known.
 
@@ -115,10 +122,21 @@ class Lowering:
         try:
             if handler is None or node.domain not in ("", "ai.onnx", "com.microsoft"):
                 raise Unsupported("no layer does this", "compute it outside the model")
-            value = handler(context, node, [self._values[name] if name else None for name in node.input])
+            inputs = [self._values[name] if name else None for name in node.input]
+            value = handler(context, node, inputs)
         except Unsupported as refusal:
             context.operators[-1] = Operator(name_of(node), node.op_type, "", refusal.reason, refusal.remedy)
             return
         self._values[node.output[0]] = value
+        self._say_which_layer(inputs)
         if node.op_type in ("Constant", "DequantizeLinear", "QuantizeLinear"):
             context.operators.pop()
+            self.absorbed[node.op_type] += 1
+
+    def _say_which_layer(self, inputs: list[Value | None]) -> None:
+        """Name the layer that an operator became a part of."""
+        operators = self._context.operators
+        sources = [value.layer if isinstance(value, Sums) else value for value in inputs]
+        layers = [source.operator for source in sources if isinstance(source, Layer | Elementwise)]
+        if operators[-1].becomes == "fused" and layers:
+            operators[-1] = dataclasses.replace(operators[-1], into=operators[layers[0]].name)

@@ -4,10 +4,11 @@ import hashlib
 
 from ..graph import Graph, GraphError
 from .model import ModelError, Operator, require_supported
+from .part import Survey
 from .tflite_file import read_model
 from .tflite_lowering import SUPPORTED, TfliteLowering
 
-__all__ = ["inspect", "load"]
+__all__ = ["inspect", "load", "survey"]
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -47,6 +48,15 @@ def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
         If it is not a model, or a malformed one.
     """
     return tuple(_lower(data, path).operators)
+
+
+def survey(data: bytes, path: str) -> Survey:
+    """Every operator of a TFLite file, and the layers that are understood; see `inspect`."""
+    lowering = _lower(data, path)
+    try:
+        return Survey(tuple(lowering.operators), {}, lowering.part())
+    except GraphError as error:
+        raise ModelError(f"{path} contradicts itself ({error}): convert the model again") from None
 
 
 def _lower(data: bytes, path: str) -> TfliteLowering:

@@ -11,6 +11,7 @@ from ..graph import Graph, Node, Port, Quantization, Tensor
 from .fixed_point import activation_range, multiplier, multipliers
 from .layer import convolution, pooling
 from .model import ModelError, Operator, Unsupported
+from .part import part_of
 from .tflite_file import FileModel, FileOperator, FileTensor
 
 __all__ = ["SUPPORTED", "TfliteLowering"]
@@ -136,6 +137,10 @@ class TfliteLowering:
             self._model.name, self._tensors, tuple(self._nodes), tuple(inputs), tuple(outputs), Profile.TFLM,
             model_hash, self._ports,
         )  # fmt: skip
+
+    def part(self) -> Graph:
+        """The layers that are understood, of any model."""
+        return part_of(self._model.name, self._tensors, self._nodes, Profile.TFLM)
 
     def _end(self, index: int, integers: dict[int, int], what: str) -> str:
         """The graph's tensor for an input or output of the model; a port if the model has it in float32."""
