@@ -128,14 +128,30 @@ def stored(storage: str, target: str) -> Row:
     return row | {name: getattr(found, name) for name in ("carry", "ffs", "latches", "block_rams", "transistors")}
 
 
-def array(size: int, adder: str, target: str) -> Row:
-    """A square array of cells: the shared part and its slices, see above."""
+def parts(size: int, adder: str, target: str) -> tuple[MacroConfig, Area, Area]:
+    """A square array of cells: its configuration, one of its slices, and what it has once."""
     config = MacroConfig(rows=size, words=size // 4, target=target)
     group = MacroConfig(rows=size, words=config.group_words, target=target)
     tree = TREES[adder](rows=size, words=group.words, bits=group.cell_bits)
     part = area(written(Slice(group, tree), f"slice_{size}_{adder}"), target)
     once = area(written(Shared(config), f"once_{size}_{target}"), target, NAMELESS)
+    return config, part, once
+
+
+def array(size: int, adder: str, target: str) -> Row:
+    """The sum of an array's parts, see above."""
+    config, part, once = parts(size, adder, target)
     return totals(f"{size}x{size}", adder, target, config, [(once, 1), (part, config.groups)])
+
+
+def piece(size: int, adder: str, target: str) -> Row:
+    """One slice of such an array, and what the array has once: sizes in transistors or look-up tables."""
+    _, part, once = parts(size, adder, target)
+    row: Row = {"target": target, "rows": size, "adder": adder}
+    for name, found in (("slice", part), ("once", once)):
+        row[f"{name}_size"] = found.transistors if target == "asic" else found.luts
+        row |= {f"{name}_carry": found.carry, f"{name}_ffs": found.ffs}
+    return row
 
 
 def totals(cells: str, adder: str, target: str, config: MacroConfig, parts: list[tuple[Area, int]]) -> Row:
@@ -246,6 +262,7 @@ TABLES: dict[str, tuple[Callable[..., Row], list[tuple], Callable[[list[Row]], l
         [(size, adder, target) for size in ARRAYS for target in FLOWS for adder in TREES],
         lambda rows: against_peer(against_naive(rows)),
     ),
+    "slices": (piece, [(size, adder, target) for size in ARRAYS for target in FLOWS for adder in TREES], list),
     "alternatives": (alternative, ALTERNATIVES, list),
     "columns": (
         column,

@@ -75,7 +75,7 @@ def test_full_adders_are_the_planes_that_must_go(rows, bits):
     assert reduction.half_adders == sum(planes % 2 == 0 for planes in held)
 
 
-def test_auto_takes_the_smallest_for_the_target():
+def test_auto_chooses_by_target_and_bits():
     for bits in (1, 2, 4):
         assert MacroConfig(target="asic").adder_for(bits) == "carry_save"
     for target, wide in (("ecp5", "carry_save"), ("ice40", "ripple"), ("gowin", "ripple")):

@@ -163,6 +163,22 @@ def test_floor_is_the_published_minimum(area, rows, bits, fewest):
     assert area.floor(rows, bits) == fewest
 
 
+@pytest.mark.parametrize(("target", "size", "per_mac"), [("ecp5", "luts", 0.055), ("asic", "transistors", 0.022)])
+def test_an_array_is_what_it_has_once_and_a_slice_per_column_group(area, synthesis, monkeypatch, target, size, per_mac):
+    slices = synthesis.Area(luts=25, carry=3, ffs=7, gates=4, transistors=10)
+    once = synthesis.Area(luts=24, carry=2, ffs=6, gates=5, transistors=12)
+    monkeypatch.setattr(area, "written", lambda design, name: type(design).__name__)
+    monkeypatch.setattr(area, "area", lambda verilog, *rest: {"Slice": slices, "Shared": once}[verilog])
+    # 64 columns of bits are 16 words of 4, in 8 groups of two.
+    array, piece = area.array(64, "ripple", target), area.piece(64, "ripple", target)
+    one, shared = getattr(slices, size), getattr(once, size)
+    assert (array[size], array["ffs"]) == (shared + 8 * one, 6 + 8 * 7)
+    assert array["per_mac"] == round((shared + 8 * one) / 4096, 3) == per_mac
+    assert [piece[f"{part}_{name}"] for part in ("slice", "once") for name in ("size", "carry", "ffs")] == [
+        one, 3, 7, shared, 2, 6,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("target", "cells", "expected"),
     [
