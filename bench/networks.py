@@ -4,11 +4,14 @@ The TFLite files run on the RTL of the default configuration, firmware included,
 reference. Three files are the public ones. That of visual wake words is made on the fly: the benchmark's layers with
 weights of our own, a sixteenth of whose channels are dead (of the public model's, a third). Bounds are those of
 `cimarron_sim.compiler.bound`, added up over the layers, with and without the reads of the activation buffer. Run as
-``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes ``build/bench/networks.json``.
+``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes ``build/bench/networks.json``. The exit
+code is 1 if a value differs from the reference or, in preset ``default``, a network takes more cycles than its target
+or than `ALLOWANCE` times the sum of its layers' bounds.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,12 @@ OUTPUT = Path("build/bench")
 #: The fewest cycles per inference in closed-division results of MLPerf Tiny v1.0: Syntiant NDP120 (keyword spotting,
 #: visual wake words), GreenWaves GAP9 (the others).
 PUBLISHED = {"KWS": 134_000, "IC": 228_000, "AD": 65_000, "VWW": 391_000}
+
+#: Cycles per inference that preset ``default`` may take: a third of `PUBLISHED`, in thousands, rounded to the nearest.
+TARGETS = {"KWS": 45_000, "IC": 76_000, "AD": 22_000, "VWW": 130_000}
+
+#: What preset ``default`` may take of the sum of the layers' bounds: filling, hand-over and the CPU's share included.
+ALLOWANCE = 1.10
 
 
 def measure(name: str, config: SocConfig) -> dict[str, Any]:
@@ -43,6 +52,8 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
         "cycles": inference.cycles,
         "published": published,
         "published_ratio": round(published / inference.cycles, 3),
+        "target": TARGETS[name],
+        "target_ratio": round(inference.cycles / TARGETS[name], 3),
         "bound": bound,
         "bound_ratio": round(inference.cycles / bound, 3),
         "bound_without_reads": without_reads,
@@ -62,9 +73,32 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
     }
 
 
+def failures(record: Mapping[str, Any], config: str) -> list[str]:
+    """What is wrong with a network's figures, a sentence each.
+
+    Parameters
+    ----------
+    record : dict
+        ``network``, ``cycles``, ``target``, ``bound`` and ``mismatches`` of `measure`.
+    config : str
+        Of the hardware, as it was asked for; targets are those of preset ``default`` alone.
+    """
+    name, cycles, wrong = record["network"], record["cycles"], []
+    if record["mismatches"]:
+        wrong.append(f"{name}: {record['mismatches']} tensors differ from the reference")
+    if config != "default":
+        return wrong
+    if cycles > record["target"]:
+        wrong.append(f"{name}: {cycles:,} cycles, more than the target of {record['target']:,}")
+    if cycles > ALLOWANCE * record["bound"]:
+        wrong.append(f"{name}: {cycles:,} cycles, more than {ALLOWANCE:.2f} times the bounds' {record['bound']:,}")
+    return wrong
+
+
 def main() -> None:
     """Measure all networks, or those that are asked for."""
-    config = load_config(sys.argv[1] if len(sys.argv) > 1 else "default")
+    config_name = sys.argv[1] if len(sys.argv) > 1 else "default"
+    config = load_config(config_name)
     names = sys.argv[2:] or list(PUBLISHED)
     absent = [name for name in names if not models.is_present(name)]
     if absent:
@@ -72,19 +106,22 @@ def main() -> None:
     records = [measure(name, config) for name in names if name not in absent]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "networks.json").write_text(json.dumps(records, indent=2) + "\n")
-    print("                                         sum of bounds          without reads of the buffer")
+    print(f"{'sum of bounds':>80}          without reads of the buffer")
     print(
-        "network    cycles  published  times faster     bounds  times these     bounds  times these  on the CPU"
-        "  mismatches"
+        "network    cycles  published  times faster     target  times these     bounds  times these"
+        "     bounds  times these  on the CPU  mismatches"
     )
     for record in records:
         print(
             f"{record['network']:7}  {record['cycles']:8,}  {record['published']:9,}  {record['published_ratio']:12.2f}"
+            f"  {record['target']:9,}  {record['target_ratio']:11.3f}"
             f"  {record['bound']:9,}  {record['bound_ratio']:11.3f}"
             f"  {record['bound_without_reads']:9,}  {record['bound_without_reads_ratio']:11.3f}"
             f"  {record['cpu_cycles']:10,}  {record['mismatches']:10}"
         )
-    if any(record["mismatches"] for record in records):
+    wrong = [sentence for record in records for sentence in failures(record, config_name)]
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    if wrong:
         sys.exit(1)
 
 
