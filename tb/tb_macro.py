@@ -35,6 +35,9 @@ PAYLOADS = {"o_stream__valid": ("o_stream__payload",)}
 #: What the tests of this run have met so far.
 COVERAGE = macro_coverage()
 
+#: Cycles from an operation of one cycle to its result: the datasheet's figure.
+LATENCY = 4 + CONFIG.pipeline + (CONFIG.storage == "block_ram")
+
 #: Transfers that write a whole set.
 FILL = CONFIG.rows * CONFIG.write_beats
 
@@ -69,10 +72,12 @@ class Environment:
         self.collector.write(payload, int(self.dut.computing.value))
 
     def _operated(self, payload: int) -> None:
+        self.taken.append(self.counts["cycles"])
         self.scoreboard.operation(payload)
         self.collector.operation(payload, int(self.dut.computing.value))
 
     def _answered(self, payload: int) -> None:
+        self.answered.append(self.counts["cycles"])
         self.scoreboard.result(payload)
         self.collector.result()
 
@@ -118,6 +123,8 @@ class Environment:
         callbacks = self._written, self._operated, self._answered
         self.monitors = [self.monitor(pins, seen) for pins, seen in zip(self.pins, callbacks, strict=True)]
         self.counts = Counter()
+        self.taken: list[int] = []
+        self.answered: list[int] = []
         self.dut.rst.value = 1
         if CONFIG.self_test:
             self.dut.test_start.value = 0
@@ -282,6 +289,19 @@ async def idle_sets_are_written_without_a_lost_cycle(dut):
     await bench.until(0, written + 2 * FILL)
     await RisingEdge(dut.clk)
     bench.check(20)
+
+
+@cocotb.test()
+async def operations_take_their_declared_cycles_and_latency(dut):
+    bench = Environment(dut, 0.0)
+    await bench.start()
+    bench.fill(0, CONFIG.weight_widths[-1], True)
+    await bench.until(0, FILL)
+    cycles = [bench.operate(0) for _ in range(20)]
+    await bench.until(2, 20)
+    bench.check(20)
+    assert np.diff(bench.taken).tolist() == cycles[:-1]
+    assert np.subtract(bench.answered, bench.taken).tolist() == [LATENCY + count - 1 for count in cycles]
 
 
 @cocotb.test()

@@ -3,7 +3,7 @@
 import json
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 
 import numpy as np
@@ -31,6 +31,11 @@ GEOMETRIES = [
     MacroConfig(rows=9, words=4, cell_bits=4, max_weight_bits=8, max_act_bits=4, adder="ripple"),
     MacroConfig(rows=9, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=4, adder="counters"),
     MacroConfig(rows=9, words=4, cell_bits=2, max_weight_bits=4, max_act_bits=4, target="ecp5"),
+]
+#: The widest activations with the widest weights, from cells of every width.
+WIDEST = [
+    MacroConfig(rows=2, words=16 // cell_bits, cell_bits=cell_bits, max_weight_bits=16, max_act_bits=16, weight_sets=1)
+    for cell_bits in (1, 2, 4)
 ]
 SMALL = MacroConfig(rows=8, words=4)
 #: Settings of the dial; 5 and 6 activation bits do not fill the last group of planes.
@@ -232,6 +237,16 @@ def vectors(rng: np.random.Generator, config: MacroConfig, bits: int, signed: bo
 
 @pytest.mark.parametrize("config", [*GEOMETRIES, *DIALS, *PUMPED, *BEATS], ids=name)
 def test_every_format_is_exact(config):
+    check_formats(config, range(1, config.max_act_bits + 1))
+
+
+@pytest.mark.parametrize("config", WIDEST, ids=name)
+def test_the_widest_formats_are_exact(config):
+    check_formats(config, (1, 16))
+
+
+def check_formats(config: MacroConfig, act_widths: Iterable[int]) -> None:
+    """Activations of these widths with weights of every width, signed and not: extremes and random numbers."""
     rng = np.random.default_rng(7)
 
     async def script(session):
@@ -242,7 +257,7 @@ def test_every_format_is_exact(config):
                     session.write(weight_set, weights, bits, signed)
                     while session.writes:
                         await session.cycle()
-                    for act_bits in range(1, config.max_act_bits + 1):
+                    for act_bits in act_widths:
                         for act_signed in (False, True):
                             for x in vectors(rng, config, act_bits, act_signed):
                                 idle = int(rng.integers(1 << config.groups)) if rng.integers(3) == 0 else 0
@@ -547,4 +562,27 @@ COSIM_GEOMETRIES = [
 def test_macro_bench(config, simulator, tmp_path):
     source = write_verilog(Macro(config), tmp_path, "macro")
     result = run_bench(source, "macro", "tb_macro", simulator=simulator, env={"MACRO": json.dumps(asdict(config))})
-    assert len(result.passed) == (10 if simulator == "icarus" else 9)
+    assert len(result.passed) == (11 if simulator == "icarus" else 10)
+
+
+#: Modules of the same names, as a foundry might have them: without the define there would be two of each.
+FOUNDRY_CELLS = """
+module cimarron_clock_gate (input clk, input enable, output gated);
+  wire low;
+  cimarron_latch hold (.gate(~clk), .d(~enable), .q(low));
+  nor (gated, ~clk, low);
+endmodule
+
+module cimarron_latch #(parameter WIDTH = 1) (input gate, input [WIDTH-1:0] d, output reg [WIDTH-1:0] q);
+  always @(gate, d) if (gate) q <= d;
+endmodule
+"""
+
+
+@pytest.mark.cosim
+def test_cells_of_a_foundry_take_the_place_of_latches_and_clock_gates(tmp_path):
+    config = MacroConfig(rows=6, words=6, write_bits=4, storage="latches")
+    source = write_verilog(Macro(config), tmp_path, "macro")
+    source.write_text(f"`define CIMARRON_FOUNDRY_CELLS\n{source.read_text()}{FOUNDRY_CELLS}")
+    environment = {"MACRO": json.dumps(asdict(config))}
+    assert len(run_bench(source, "macro", "tb_macro", simulator="icarus", env=environment).passed) == 11

@@ -22,7 +22,8 @@ def signed_bits(value: int) -> int:
 
 @pytest.mark.parametrize("rows", [2, 7, 64, 256, 1023])
 @pytest.mark.parametrize(
-    ("cell_bits", "max_weight_bits", "max_act_bits"), [(1, 4, 8), (2, 16, 1), (4, 8, 8), (4, 4, 16)]
+    ("cell_bits", "max_weight_bits", "max_act_bits"),
+    [(1, 4, 8), (2, 16, 1), (4, 8, 8), (4, 4, 16), (1, 16, 16), (4, 16, 16)],
 )
 def test_results_fit_exactly(rows, cell_bits, max_weight_bits, max_act_bits):
     config = MacroConfig(
@@ -126,7 +127,7 @@ def test_geometry_of_the_default():
             " not 8",
         ),
         ({"row_groups": 65}, "macro.row_groups must be an integer from 1 to 64, not 65"),
-        ({"row_groups": 3}, "macro.row_groups must divide rows 64, not 3"),
+        ({"row_groups": 3}, "macro.row_groups must divide rows 64, not 3: 64 = 21 * 3 + 1"),
         ({"pipeline": 5}, "macro.pipeline must be an integer from 0 to 4, not 5"),
         (
             {"pipeline": 3, "row_groups": 8},

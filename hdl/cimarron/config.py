@@ -184,7 +184,11 @@ class MacroConfig:
             )
         _check_int("macro", "row_groups", self.row_groups, 1, 64)
         if self.rows % self.row_groups:
-            raise ConfigError(f"macro.row_groups must divide rows {self.rows}, not {self.row_groups}")
+            blocks, left = divmod(self.rows, self.row_groups)
+            raise ConfigError(
+                f"macro.row_groups must divide rows {self.rows}, not {self.row_groups}:"
+                f" {self.rows} = {blocks} * {self.row_groups} + {left}"
+            )
         _check_bool("macro", "plane_skipping", self.plane_skipping)
         _check_int("macro", "pipeline", self.pipeline, 0, 4)
         if self.double_pumped and planes == 1:
