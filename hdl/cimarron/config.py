@@ -107,7 +107,7 @@ class MacroConfig:
     transposed : bool
         Whether there are products with the transposed weights, at the price of one adder tree across the columns.
     adder : str
-        Back-end of the adder trees: one of `ADDERS`, or ``auto``, the smallest for the target. All give the same bits.
+        Back-end of the adder trees: one of `ADDERS`, or ``auto``, by target and cell bits. All give the same bits.
     target : str
         What the macro is built for, one of `TARGETS`.
     write_bits : int
@@ -349,8 +349,10 @@ class MacroConfig:
     def adder_for(self, bits: int) -> str:
         """Back-end that adds numbers of ``bits`` each.
 
-        Narrow numbers go through counters on every FPGA. Wider ones take the carry chains of iCE40 and Gowin; on ECP5
-        the way into a chain takes cells of its own once routed, and carry-save is smaller and faster.
+        ``auto`` takes what was smallest without storage (`docs/adders.md`): in gates, on iCE40 and on Gowin after
+        synthesis, where narrow numbers go through counters and wider ones take the FPGAs' carry chains. On ECP5,
+        narrow ones do likewise; of wider ones, carry-save was smallest and fastest once routed, where the way into a
+        chain takes cells of its own, though counters are smaller after synthesis, and chains with storage.
         """
         if self.adder != "auto":
             return self.adder
