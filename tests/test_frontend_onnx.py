@@ -422,7 +422,6 @@ SQUARE: dict[str, Any] = {"kernel_shape": (2, 2)}
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (_after_dequantise("MaxPool", scale=0.25, **SQUARE), "MaxPool 'it': its result has another scale than its"),
         (_after_dequantise("AveragePool", ceil_mode=1, **SQUARE), "it is dilated or rounds its size up"),
         (_after_dequantise("AveragePool", kernel_shape=(2**20, 2)), "the window [1048576, 2], not two sides of 1 to"),
         (_after_dequantise("AveragePool", kernel_shape=(9, 9)), "'it' spans [9, 9] pixels of an input of [4, 4]"),
@@ -431,7 +430,7 @@ SQUARE: dict[str, Any] = {"kernel_shape": (2, 2)}
         (_after_dequantise("AveragePool", pads=(2**16, 0, 2**16, 0), **SQUARE), "windows of nothing but padding"),
         (_after_dequantise("MaxPool", shape=(1, 2, 4), kernel_shape=(2,)), "it has 1 spatial dimensions"),
         (_after_dequantise("ReduceMean", axes=(1,)), "it is not a mean over the pixels of an image"),
-        (_after_dequantise("Softmax", axis=1), "it does not go over the last axis of a matrix"),
+        (_after_dequantise("Softmax", axis=4), "Softmax 'it' goes over axis 4 of (1, 2, 4, 4), which does not exist"),
         (_after_dequantise("Pad", widths=np.array([0, 0, 1, 1, 0, 0])), "Pad 'it' has 6 widths for 4 axes"),
         (_after_dequantise("Pad", widths=np.array([0, 0, -1, 1, 0, 0, 0, 0])), "it does not pad with a constant"),
         (_after_dequantise("Pad", widths=np.full(8, 2**40)), "at most 16777216 values can be handled"),
@@ -440,6 +439,30 @@ SQUARE: dict[str, Any] = {"kernel_shape": (2, 2)}
 )  # fmt: skip
 def test_operator_without_weights_is_refused_in_one_sentence(made, words):
     assert words in _refusal(made)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "Pad", "Concat"])
+def test_result_of_another_scale_is_rescaled(op):
+    options = {"MaxPool": SQUARE, "Pad": {"widths": np.ones(8, np.int64)}, "Concat": {"axis": 1}}[op]
+    (first, second) = (graph := frontend.load(_after_dequantise(op, scale=0.25, **options).bytes(), "test")).nodes
+    assert [first.op, second.op] == {
+        "MaxPool": ["max_pool", "requantise"],
+        "Pad": ["requantise", "pad"],
+        "Concat": ["requantise", "concat"],
+    }[op]
+    scales = [graph.tensors[name].quantization for name in (*first.inputs, *second.outputs)]
+    assert [float(scale.scale) for scale in scales if scale is not None] == [0.5, 0.25]
+
+
+def test_softmax_over_an_axis_that_lies_scattered_is_refused():
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 5, 5, 4), np.int8), "x_real", np.float32(1), np.int8(0))
+    x = made.node("Relu", [made.node("Conv", [x, made.weights("w", KERNEL, np.float32(1))], "c")], "r")
+    x = made.dequantise(made.quantise(x, "q", np.float32(1), np.int8(0)), "d", np.float32(1), np.int8(0))
+    made.quantise(made.node("Softmax", [x], "s", axis=3), made.output("y", np.int8), np.float32(1 / 256), np.int8(-128))
+    assert "Softmax 's': its input would have to be moved in memory (feed it in the order it is computed)" in _refusal(
+        made
+    )
 
 
 def test_input_of_absurd_size_is_refused():

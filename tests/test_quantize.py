@@ -95,6 +95,79 @@ def test_quantized_model_is_close_to_the_float_model_and_exact_against_onnx_runt
     assert signal > 100 * noise
 
 
+def branching_model(
+    nodes: list[onnx.NodeProto], opset: int = 17, **constants: np.ndarray | np.floating
+) -> onnx.ModelProto:
+    """`nodes` from ``r``, a convolution with ReLU of the image, of 8 channels and the image's size, to ``y``."""
+    rng = np.random.default_rng(13)
+    shapes = {"w": (8, 3, 3, 3), "w1": (4, 8, 1, 1), "w3": (6, 8, 3, 3), "b": (8,), "v": (8, 5), "c": (5,)}
+    weights = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()}
+    first = [
+        helper.make_node("Conv", ["image", "w", "b"], ["conv"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv"], ["r"]),
+    ]
+    graph = helper.make_graph(
+        first + nodes, "net", [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 12, 10))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in (weights | constants).items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def decibels(files: tuple[Path, Path, Path], graph: Graph) -> float:
+    """Signal to noise of the reference against the float model; the reference equals ONNX Runtime on the int8 model."""
+    session = oracle.onnxruntime.InferenceSession(files[0].read_bytes(), providers=["CPUExecutionProvider"])
+    (source,), (target,) = graph.inputs, graph.outputs
+    signal, noise = 0.0, 0.0
+    for image in IMAGES[:4]:
+        answer = graph.decode(target, execute(graph, {source: graph.encode(source, image[None])})[target])
+        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]}, fused=False)
+        np.testing.assert_array_equal(answer, integers)
+        (real,) = session.run(None, {"image": image[None]})
+        signal, noise = signal + float(np.sum(real**2)), noise + float(np.sum((answer - real) ** 2))
+    return float(10 * np.log10(signal / noise))
+
+
+node = helper.make_node
+POOLED = node("GlobalAveragePool", ["r"], ["g"])
+DENSE = node("Gemm", ["h", "v", "c"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("ops", "model"),
+    [
+        (["average_pool", "fully_connected"], branching_model(
+            [POOLED, node("Reshape", ["g", "k"], ["h"]), DENSE], k=np.array([1, -1])
+        )),
+        (["average_pool", "fully_connected"], branching_model(
+            [POOLED, node("Squeeze", ["g", "k"], ["h"]), DENSE], k=np.array([2, 3])
+        )),
+        (["average_pool", "fully_connected"], branching_model(
+            [node("ReduceMean", ["r", "k"], ["h"], keepdims=0), DENSE], 18, k=np.array([2, 3])
+        )),
+        (["conv2d"], branching_model(  # ONNX Runtime moves zeros into the convolution.
+            [node("Pad", ["r", "k"], ["p"]), node("Conv", ["p", "w3"], ["y"])], k=np.array([0, 0, 1, 2, 0, 0, 1, 0])
+        )),
+        (["pad", "conv2d"], branching_model(
+            [node("Pad", ["r", "k", "n"], ["p"]), node("Conv", ["p", "w3"], ["y"])],
+            k=np.array([0, 0, 1, 2, 0, 0, 1, 0]), n=np.float32(0.75),
+        )),
+        (["conv2d", "requantise", "concat", "average_pool", "softmax"], branching_model(
+            [node("Conv", ["r", "w1"], ["d"]), node("Concat", ["r", "d"], ["k"], axis=1),
+             node("GlobalAveragePool", ["k"], ["g"]), node("Softmax", ["g"], ["y"], axis=1)]
+        )),
+    ],
+    ids=["reshape", "squeeze", "mean", "zeros", "pad", "branches"],
+)  # fmt: skip
+def test_operators_with_integers_in_the_file_and_branches_are_quantised(files, ops, model):
+    onnx.save(model, files[0])
+    graph = quantized(files)
+    assert [node.op for node in graph.nodes if node.op != "reshape"] == ["conv2d", *ops]
+    assert invoke("check", files[2])[0] == 0
+    assert decibels(files, graph) > 20
+
+
 def test_older_models_are_converted(files):
     onnx.save(float_model(opset=11, batch=1), files[0])
     assert [node.op for node in quantized(files).nodes][:2] == ["conv2d", "depthwise_conv2d"]

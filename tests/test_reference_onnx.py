@@ -42,9 +42,9 @@ class Case:
     def real(self, name: str, shape: tuple[int, ...], scale: np.float32, point: np.ndarray) -> str:
         return self.model.dequantise(self.input(name, shape), f"{name}_real", scale, point)
 
-    def check(self) -> None:
+    def check(self, opset: int = 17) -> None:
         """The reference and ONNX Runtime, operator by operator, agree on every value."""
-        data = self.model.bytes()
+        data = self.model.bytes(opset)
         graph = onnx.load(data, "test")
         values = execute(graph, {name: graph.encode(name, self.values[name]) for name in graph.inputs})
         answer = graph.decode(graph.outputs[0], values[graph.outputs[0]])
@@ -81,8 +81,20 @@ def test_pools_equal_onnx_runtime(seed, dtype, window, channels, op):
     point = case.point()
     x = case.real("x", (1, channels, *size), scale, point)
     result = case.model.node(op, [x], "pooled", kernel_shape=kernel, strides=stride, pads=pads)
-    wanted = (scale, point) if op == "MaxPool" else (case.scale(), case.point())
-    case.model.quantise(result, case.model.output("y", dtype), *wanted)
+    case.model.quantise(result, case.model.output("y", dtype), case.scale(), case.point())
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, windows(), st.booleans())
+def test_maximum_of_one_scale_behind_a_clamp_equals_onnx_runtime(seed, dtype, window, same):
+    kernel, stride, pads, size = window
+    case, scale = Case(seed, dtype), np.float32(0.07)
+    point = case.point()
+    x = case.real("x", (2, 3, *size), scale, point)
+    result = case.model.node("MaxPool", [x], "pooled", kernel_shape=kernel, strides=stride, pads=pads)
+    wanted = (scale, point) if same else (case.scale(), case.point())
+    case.model.quantise(case.model.node("Relu", [result], "active"), case.model.output("y", dtype), *wanted)
     case.check()
 
 
@@ -106,6 +118,47 @@ def test_softmax_equals_onnx_runtime(seed, dtype, batch, size):
     low = np.array(np.iinfo(dtype).min, dtype)
     case.model.quantise(result, case.model.output("y", dtype), np.float32(1 / 256), low)
     case.check()
+
+
+@pytest.mark.parametrize(
+    ("opset", "shape", "options"),
+    [
+        (11, (3, 7), {}),
+        (11, (2, 3, 5), {"axis": 1}),
+        (11, (2, 3, 5), {}),
+        (11, (2, 3, 5), {"axis": 2}),
+        (11, (1, 9, 1, 1), {}),
+        (11, (2, 3, 4, 5), {"axis": 1}),
+        (11, (2, 3, 4, 5), {"axis": -3}),
+        (13, (3, 7), {}),
+        (17, (2, 3, 5), {}),
+        (17, (2, 3, 5), {"axis": 1}),
+        (17, (4, 6), {"axis": 0}),
+        (17, (2, 3, 4, 5), {"axis": 1}),
+        (17, (2, 3, 4, 5), {"axis": -3}),
+        (17, (2, 3, 4, 5), {}),
+        (17, (1, 9, 1, 1), {"axis": 1}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_softmax_goes_over_the_axes_of_its_opset(opset, shape, options, dtype):
+    case = Case(7, dtype)
+    x = case.real("x", shape, np.float32(0.05), case.point())
+    result = case.model.node("Softmax", [x], "shares", **options)
+    low = np.array(np.iinfo(dtype).min, dtype)
+    case.model.quantise(result, case.model.output("y", dtype), np.float32(1 / 256), low)
+    case.check(opset)
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_softmax_of_a_global_pool_equals_onnx_runtime(opset):
+    case, scale, point = Case(8, np.int8), np.float32(0.3), np.int8(-5)
+    x = case.real("x", (2, 9, 3, 5), scale, np.asarray(point))
+    pooled = case.model.quantise(case.model.node("GlobalAveragePool", [x], "p"), "pq", scale, point)
+    pooled = case.model.dequantise(pooled, "pr", scale, point)
+    result = case.model.node("Softmax", [pooled], "shares", axis=1)
+    case.model.quantise(result, case.model.output("y", np.int8), np.float32(1 / 256), np.int8(-128))
+    case.check(opset)
 
 
 @FUZZ
@@ -134,6 +187,38 @@ def test_concat_and_pad_equal_onnx_runtime(seed, dtype, shape, count, axis):
     widths = case.model.constant("widths", case.rng.integers(0, 3, 2 * len(shape)))
     padded = case.model.node("Pad", [case.model.dequantise(joined, "j_real", scale, point), widths], "padded")
     case.model.quantise(padded, case.model.output("y", dtype), scale, point)
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.sampled_from([(1, 2, 3, 4), (2, 5)]), st.integers(1, 3), st.sampled_from(["", "Relu", "Clip"]))
+def test_concat_of_other_scales_equals_onnx_runtime(seed, dtype, shape, count, activation):
+    case, axis = Case(seed, dtype), int(seed % len(shape))
+    wanted = case.scale(), case.point()
+    names = []
+    for index in range(count):
+        # One of them has the scale of the result: nothing is to be done for it, unless something clamps.
+        scale, point = wanted if index == 1 else (case.scale(), case.point())
+        part = list(shape)
+        part[axis] = int(case.rng.integers(1, 4))
+        names.append(case.real(f"x{index}", tuple(part), scale, point))
+    result = case.model.node("Concat", names, "joined", axis=axis)
+    if activation:
+        bounds = [case.model.constant("low", np.float32(-0.5)), case.model.constant("high", np.float32(2))]
+        result = case.model.node(activation, [result, *(bounds if activation == "Clip" else [])], "active")
+    case.model.quantise(result, case.model.output("y", dtype), *wanted)
+    case.check()
+
+
+@FUZZ
+@given(SEEDS, DTYPES, st.booleans(), st.sampled_from([0, 1.7, -2.25]))
+def test_pad_of_another_scale_equals_onnx_runtime(seed, dtype, relu, number):
+    case = Case(seed, dtype)
+    x = case.real("x", (1, 2, 3, 4), case.scale(), case.point())
+    operands = [case.model.constant("widths", case.rng.integers(0, 3, 8)), case.model.constant("n", np.float32(number))]
+    result = case.model.node("Pad", [x, *operands], "padded")
+    result = case.model.node("Relu", [result], "active") if relu else result
+    case.model.quantise(result, case.model.output("y", dtype), case.scale(), case.point())
     case.check()
 
 

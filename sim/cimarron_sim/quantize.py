@@ -86,10 +86,12 @@ def quantize(
             return None if array is None else {port.name: array}
 
     with tempfile.TemporaryDirectory(prefix="cimarron-") as scratch, _quiet():
-        prepared, result = Path(scratch, "prepared.onnx"), Path(scratch, output.name)
+        source, prepared, result = (Path(scratch, name) for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+        onnx.save(proto, source)
         try:
-            # Folds batch normalisation into convolutions, and what is constant.
-            quant_pre_process(proto, prepared, skip_symbolic_shape=True)
+            # Folds batch normalisation into convolutions, and what is constant. It takes a file: of a model in memory
+            # it moves integers such as shapes to a file of their own, which its next step does not find.
+            quant_pre_process(source, prepared, skip_symbolic_shape=True)
             quantization.quantize_static(
                 prepared, result, Reader(), quant_format=quantization.QuantFormat.QDQ, per_channel=per_channel,
                 reduce_range=reduce_range,

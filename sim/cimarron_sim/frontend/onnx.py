@@ -75,7 +75,8 @@ def _lower(data: bytes, path: str) -> Lowering:
 def _lowered(data: bytes, path: str) -> Lowering:
     model = _parse(data, path)
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
-    lowering = Lowering(model.graph.name or "model", constants, _shapes(model))
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    lowering = Lowering(model.graph.name or "model", constants, _shapes(model), opset)
     for value in model.graph.input:
         if value.name not in constants:
             lowering.add_input(value.name, _input_shape(value), value.type.tensor_type.elem_type)

@@ -30,13 +30,16 @@ class Context:
         Of the graph.
     shapes : dict of str to tuple of int
         What ONNX infers about values; only needed behind operators that are not supported.
+    opset : int
+        The version of the operators.
     """
 
-    def __init__(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, name: str, shapes: Mapping[str, tuple[int, ...]], opset: int) -> None:
         #: Verdicts on all operators, except constants, QuantizeLinear and DequantizeLinear that are fine.
         self.operators: list[Operator] = []
         self.draft = Draft(name)
         self.shapes = shapes
+        self.opset = opset
 
     def verdict(self, becomes: str) -> None:
         """What becomes of the operator that is being lowered."""

@@ -29,9 +29,7 @@ from .values import Constant, Elementwise, Layer, QuantizedConstant, Reals, Sums
 __all__ = ["HANDLERS", "elementwise"]
 
 
-def elementwise(
-    context: Context, node: onnx.NodeProto, op: str, *sources: Reals, same: bool = False, **attributes: Any
-) -> Elementwise:
+def elementwise(context: Context, node: onnx.NodeProto, op: str, *sources: Reals, **attributes: Any) -> Elementwise:
     """An operator whose result has the shape and order of its inputs."""
     inputs = tuple(context.draft.ordered(source) for source in sources)
     shape = context.draft.tensors[inputs[0]].shape
@@ -43,7 +41,6 @@ def elementwise(
         shape=shape,
         positions=in_model_order(shape),
         attributes=attributes,
-        same=tuple(source.quantization for source in sources) if same else (),
     )
 
 
@@ -66,7 +63,7 @@ def _pool(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
         raise Unsupported("it counts padding", "leave count_include_pad out")
     if any(pad >= kernel[i % 2] for i, pad in enumerate(geometry["pads"])):
         raise ModelError(f"{label_of(node)} has windows of nothing but padding: {AGAIN}")
-    value = elementwise(context, node, op, x, same=op == "max_pool", kernel=kernel, **geometry)
+    value = elementwise(context, node, op, x, kernel=kernel, **geometry)
     shape = (batch, *out, channels)
     return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
 
@@ -96,11 +93,29 @@ def _softmax(context: Context, node: onnx.NodeProto, inputs: list[Value | None])
     x = activation(inputs[0])
     if x is None:
         return context.unknown(node)
-    ndim = x.positions.ndim
-    axis = attributes(node).get("axis", 1 if ndim == 2 else 0)
-    if ndim == 4 or axis not in (-1, ndim - 1):
-        raise Unsupported("it does not go over the last axis of a matrix", "transpose its input")
-    return elementwise(context, node, "softmax", x)
+    shape, is_old = x.positions.shape, context.opset < 13
+    axis = attributes(node).get("axis", 1 if is_old else -1)
+    if not -len(shape) <= axis < len(shape):
+        raise ModelError(f"{label_of(node)} goes over axis {axis} of {shape}, which does not exist: {AGAIN}")
+    axis %= len(shape)
+    if is_old:
+        # Before opset 13 it went over all axes from `axis` on at once.
+        rows, back = x.positions.reshape(math.prod(shape[:axis]), -1), None
+    else:
+        rows, back = np.moveaxis(x.positions, axis, -1), axis
+    tensor, columns = context.draft.matrix(dataclasses.replace(x, positions=rows))
+    size = context.draft.tensors[tensor].shape
+    # The model's column i stands where the columns in memory say so.
+    positions = np.arange(math.prod(size)).reshape(size)[:, np.argsort(columns)].reshape(rows.shape)
+    return Elementwise(
+        name=name_of(node),
+        operator=len(context.operators) - 1,
+        op="softmax",
+        inputs=(tensor,),
+        shape=size,
+        positions=positions.reshape(shape) if back is None else np.moveaxis(positions, -1, back),
+        attributes={},
+    )
 
 
 def _concat(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
@@ -116,7 +131,7 @@ def _concat(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) 
     if not 0 <= axis < ndim or len(rest) != 1 or len({len(shape) for shape in shapes}) != 1:
         raise ModelError(f"{label_of(node)} joins {shapes} along axis {axis}, which does not fit: {AGAIN}")
     order = (0, 2, 3, 1) if ndim == 4 else tuple(range(ndim))
-    value = elementwise(context, node, "concat", *known, same=True, axis=order.index(axis))
+    value = elementwise(context, node, "concat", *known, axis=order.index(axis))
     shape = list(value.shape)
     shape[order.index(axis)] = sum(shape_[axis] for shape_ in shapes)
     return dataclasses.replace(value, shape=tuple(shape), positions=in_model_order(tuple(shape)))
@@ -147,8 +162,7 @@ def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
     shape = tuple(size + sum(pair) for size, pair in zip(tensor.shape, pairs, strict=True))
     if int(np.prod(shape, dtype=object)) > MAX_VALUES:
         raise ModelError(f"{label_of(node)} gives the shape {shape}: at most {MAX_VALUES} values can be handled")
-    number = int(x.quantization.quantize(np.array(real), tensor.dtype))
-    value = elementwise(context, node, "pad", x, same=True, pads=pairs, value=number)
+    value = elementwise(context, node, "pad", x, pads=pairs, value=real)
     return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
 
 

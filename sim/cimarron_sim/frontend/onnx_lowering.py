@@ -42,10 +42,14 @@ class Lowering:
         Initialisers.
     shapes : dict of str to tuple of int
         What ONNX infers about values; only needed behind operators that are not supported.
+    opset : int
+        The version of the operators.
     """
 
-    def __init__(self, name: str, constants: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
-        self._context = Context(name, shapes)
+    def __init__(
+        self, name: str, constants: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], opset: int
+    ) -> None:
+        self._context = Context(name, shapes, opset)
         #: How many operators of each type hold only constants or scales, and have no verdict.
         self.absorbed: Counter[str] = Counter()
         self._values: dict[str, Value] = {key: Constant(array) for key, array in constants.items()}

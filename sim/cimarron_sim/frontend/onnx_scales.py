@@ -9,6 +9,7 @@ from ..graph import Port, Quantization
 from .model import ModelError, Unsupported
 from .onnx_context import AGAIN, DTYPES, NARROW, Context, Handler, attributes, label_of
 from .onnx_elementwise import elementwise
+from .onnx_rescale import add_elementwise, is_same
 from .values import Constant, Elementwise, Floats, Integers, Layer, QuantizedConstant, Reals, Unknown, Value
 
 __all__ = ["HANDLERS", "quantization_of", "read_integers"]
@@ -65,16 +66,12 @@ def read_integers(
             raise Unsupported("it has a scale per channel of an activation", "quantise activations per tensor")
         if tensor.quantization is None:
             context.draft.tensors[source.tensor] = dataclasses.replace(tensor, quantization=quantization)
-        elif not _is_same(tensor.quantization, quantization):
+        elif not is_same(tensor, tensor.dtype, quantization):
             raise Unsupported("it reads integers with another scale than they were written with", "use one scale")
         value = Reals(source.tensor, source.positions, quantization)
     if points not in (None, dtype):
         raise ModelError(f"{label_of(node)} has a zero point of {points} for values of {dtype}: {AGAIN}")
     return value
-
-
-def _is_same(written: Quantization | None, read: Quantization) -> bool:
-    return written is not None and bool(written.scale == read.scale and written.zero_point == read.zero_point)
 
 
 def _dequantize(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
@@ -102,15 +99,9 @@ def _quantize(context: Context, node: onnx.NodeProto, inputs: list[Value | None]
         case Layer():
             return context.draft.add_layer(source, name, dtype, quantization)
         case Elementwise():
-            if not all(_is_same(scale, quantization) for scale in source.same):
-                reason, remedy = "its result has another scale than its input", "quantise both with one scale"
-                context.operators[source.operator] = dataclasses.replace(
-                    context.operators[source.operator], becomes="", reason=reason, remedy=remedy
-                )
-            return context.draft.add_elementwise(source, name, dtype, quantization)
+            return add_elementwise(context.draft, source, name, dtype, quantization)
         case Reals(tensor, positions):
-            written = context.draft.tensors[tensor]
-            if written.dtype == dtype and _is_same(written.quantization, quantization):
+            if is_same(context.draft.tensors[tensor], dtype, quantization):
                 return Integers(tensor, positions)
             return context.draft.add_elementwise(
                 elementwise(context, node, "requantise", source), name, dtype, quantization

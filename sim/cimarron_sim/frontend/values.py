@@ -134,8 +134,6 @@ class Elementwise:
     positions : int array
         Positions of the result's elements, in the model's layout.
     attributes : dict
-    same : tuple of Quantization
-        Scales that the result has to share, because the operator only moves or compares integers.
     low, high : float
         Bounds of the activation function.
     """
@@ -147,7 +145,6 @@ class Elementwise:
     shape: tuple[int, ...]
     positions: np.ndarray
     attributes: dict
-    same: tuple[Quantization, ...] = ()
     low: float = -np.inf
     high: float = np.inf
 
