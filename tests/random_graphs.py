@@ -179,12 +179,13 @@ class Builder:
         multiplier = np.round(fraction * (2**31 - 1)).astype(np.int32)
         return {"multiplier": multiplier, "shift": shift.astype(np.int32)}
 
-    def average_pool(self, kernel, stride):
+    def average_pool(self, kernel, stride, pads=(0, 0, 0, 0)):
         """Append an average pool of the input's scale."""
         x = self.tensors[self.last]
-        out = [(size - k) // s + 1 for size, k, s in zip(x.shape[1:3], kernel, stride, strict=True)]
+        padded = x.shape[1] + pads[0] + pads[2], x.shape[2] + pads[1] + pads[3]
+        out = [(size - k) // s + 1 for size, k, s in zip(padded, kernel, stride, strict=True)]
         shape, scale = (x.shape[0], *out, x.shape[3]), float(x.quantization.scale)
-        attributes = {"kernel": kernel, "stride": stride, "pads": (0, 0, 0, 0)}
+        attributes = {"kernel": kernel, "stride": stride, "pads": pads}
         return self._plain("average_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
 
     def mean(self, dtype: DTypeLike = np.int8, zero_point=0):

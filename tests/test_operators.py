@@ -7,6 +7,7 @@ import pytest
 from cimarron.config import PRESETS
 from cimarron.isa import Profile
 from cimarron_sim.compiler import CompileError, Place, check, compile
+from cimarron_sim.compiler.predict import predict
 from cimarron_sim.compiler.table import ladder
 from cimarron_sim.graph import Graph, Quantization
 from cimarron_sim.reference.execute import execute
@@ -43,10 +44,15 @@ def test_depthwise_tiles_hold_the_channels_that_cost_least():
     assert check(graph, DEFAULT)[0].reason == "144 x 64 weights of 8 bits in 3 x 4 tiles, 1 job"
 
 
-def test_more_outputs_of_a_channel_than_words_are_refused():
-    graph = Builder((1, 3, 3, 2)).depthwise_conv2d(5, (2, 2)).graph()
-    with pytest.raises(CompileError, match="'layer0' computes 5 outputs from each channel, the macro has 4"):
-        compile(graph, CONFIG)
+@PROFILES
+@pytest.mark.parametrize(("channels", "multiplier"), [(1, 9), (2, 5), (3, 33)])
+def test_more_outputs_of_a_channel_than_words_are_exact(profile, channels, multiplier):
+    # Tiny has 4 words of 8 bits, the default 16.
+    builder = Builder((2, 5, 4, channels), np.uint8, 77, profile, seed=multiplier)
+    builder.depthwise_conv2d(multiplier, (3, 2), stride=(2, 1), dilation=(1, 2), pads=(1, 2, 1, 0))
+    for config in (CONFIG, DEFAULT):
+        assert_exact(builder, config)
+    assert compile(builder.graph(), DEFAULT).layers[1].macs == 2 * 3 * 4 * 6 * channels * multiplier
 
 
 @PROFILES
@@ -56,6 +62,48 @@ def test_more_outputs_of_a_channel_than_words_are_refused():
 def test_average_pools_are_exact(profile, dtype, kernel, stride):
     builder = Builder((2, 6, 5, 3), dtype, 9, profile, seed=kernel[0], scale=0.0371)
     assert_exact(builder.average_pool(kernel, stride), CONFIG)
+
+
+@st.composite
+def padded_windows(draw):
+    """Kernel, stride and pads: no window of padding only, but some that reach over both sides."""
+    kernel, stride = draw(st.tuples(*[st.integers(1, 8)] * 2)), draw(st.tuples(*[st.integers(1, 3)] * 2))
+    pads = [draw(st.integers(0, min(kernel[i % 2], 6) - 1)) for i in range(4)]
+    return kernel, stride, tuple(max(pad, -(-(kernel[i % 2] - 5) // 2)) for i, pad in enumerate(pads))
+
+
+@PROFILES
+@pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["tiny", "default"])
+@given(padded_windows(), st.sampled_from([np.int8, np.uint8]), st.integers(1, 5))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_average_pools_leave_padding_out(profile, config, window, dtype, channels):
+    builder = Builder((2, 6, 5, channels), dtype, 9, profile, seed=channels, scale=0.0371)
+    assert_exact(builder.average_pool(*window), config)
+
+
+@PROFILES
+def test_only_windows_that_meet_padding_are_pooled_apart(profile):
+    # Nine parts: corners, sides, and the middle.
+    builder = Builder((1, 6, 5, 2), profile=profile, scale=0.02).average_pool((3, 3), (1, 1), (1, 1, 1, 1))
+    (verdict,) = check(builder.graph(), DEFAULT)
+    program = compile(builder.graph(), DEFAULT)
+    assert [layer.op for layer in program.layers] == ["load", "average_pool", "store"]
+    assert verdict.op == "average_pool"
+    if profile is Profile.TFLM:
+        # A job for each part, each part of a line, and each line.
+        assert (verdict.place, verdict.reason) == (Place.ENGINE, "60 values, 21 jobs")
+    else:
+        # The corners have 4 values and the sides 6; only the middle has an odd number of them.
+        assert verdict.place is Place.CPU
+        assert verdict.reason.endswith("in 8 steps")
+        # 16 kB of tables for eight steps have 4 kB of different content; 29 jobs take 3712 bytes.
+        assert len(program.image) < 13_000
+
+
+def test_padded_pools_run_behind_a_layer_in_stripes():
+    config = dataclasses.replace(CONFIG, engine=dataclasses.replace(CONFIG.engine, act_buffer_bytes=4096))
+    builder = Builder((1, 14, 12, 32), profile=Profile.TFLM).conv2d(8, (1, 1))
+    assert_exact(builder.average_pool((3, 3), (1, 1), (1, 1, 1, 1)), config)
 
 
 @pytest.mark.parametrize(("kernel", "place"), [((5, 25), Place.ENGINE), ((4, 5), Place.CPU), ((9, 21), Place.CPU)])
@@ -167,10 +215,10 @@ def test_check_says_what_runs_where():
     assert (softmax.place, softmax.reason) == (Place.CPU, "24 values, 1024 bytes of tables")
 
 
-def test_pools_that_pad_are_refused():
-    builder = Builder((1, 4, 4, 1), profile=Profile.TFLM).average_pool((2, 2), (1, 1))
-    builder.nodes[0].attributes["pads"] = (1, 1, 0, 0)
-    with pytest.raises(CompileError, match="leaves padding out of its means"):
+@PROFILES
+def test_means_of_nothing_but_padding_are_refused(profile):
+    builder = Builder((1, 4, 4, 1), profile=profile).average_pool((2, 2), (1, 1), (2, 1, 0, 0))
+    with pytest.raises(CompileError, match="'layer0' pools windows of nothing but padding"):
         compile(builder.graph(), CONFIG)
 
 
@@ -187,6 +235,20 @@ def every_operator(profile: Profile) -> Graph:
         builder.tensors[builder.last] = dataclasses.replace(sums, quantization=Quantization.per_tensor(0.0007))
         builder.requantise(0.1, np.int8, -2)
     return builder.softmax().graph()
+
+
+@PROFILES
+@pytest.mark.cosim
+def test_padded_means_are_exact_on_the_system_and_take_the_cycles_predicted(profile):
+    builder = Builder((2, 5, 6, 3), np.uint8, 100, profile, seed=2, scale=0.3)
+    graph = builder.average_pool((4, 3), (1, 2), (2, 1, 1, 1)).conv2d(3, (1, 1)).graph()
+    inputs = [np.random.default_rng(seed).integers(0, 256, (2, 5, 6, 3), np.uint8) for seed in range(2)]
+    program = compile(graph, CONFIG)
+    result = Simulation(CONFIG).run(program, [x.tobytes() for x in inputs], processes=1)
+    predicted = predict(program, CONFIG.engine)
+    for sample, (x, inference) in enumerate(zip(inputs, result.inferences, strict=True)):
+        assert not compare_inference(sample, inference, execute(graph, {"x": x}), graph.outputs[0])
+        assert [layer.counters.busy for layer in inference.layers] == predicted
 
 
 @PROFILES

@@ -2,18 +2,20 @@
 
 import enum
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from cimarron.config import EngineConfig, SocConfig
 
 from ..graph import Graph, Node
+from .border import split_pools
 from .cpu import CpuLayer
 from .errors import CompileError
 from .fold import fold
 from .operator import read_operator
 from .params import params
 from .plan import Operator, Plan
-from .spread import spread
+from .spread import Spreading, spread
 from .tiling import jobs
 from .vector import VectorLayer
 from .work import Places, layer_work
@@ -53,10 +55,16 @@ def _count(jobs: int) -> str:
     return f"{jobs} job{'s' if jobs > 1 else ''}"
 
 
-def _verdict(node: Node, operator: Operator, jobs: int) -> Verdict:
-    if isinstance(operator, CpuLayer):
-        reason = f"{operator.y.size} values, {len(operator.data)} bytes of tables"
+def _verdict(node: Node, operators: Sequence[Operator], jobs: int) -> Verdict:
+    """Of a node that the last operator computes, and the others prepare, with so many jobs altogether."""
+    operator, on_cpu = operators[-1], [layer for layer in operators if isinstance(layer, CpuLayer)]
+    if on_cpu:
+        values, tables = sum(layer.y.size for layer in on_cpu), sum(len(layer.data) for layer in on_cpu)
+        reason = f"{values} values, {tables} bytes of tables"
+        if len(operators) > 1:
+            reason += f", in {len(on_cpu)} steps"
         return Verdict(node.name, node.op, Place.CPU, reason)
+    assert not isinstance(operator, CpuLayer)
     if isinstance(operator, VectorLayer):
         return Verdict(node.name, node.op, Place.ENGINE, f"{operator.y.size} values, {_count(jobs)}")
     tiling = operator.tiling
@@ -79,12 +87,14 @@ def _jobs_alone(graph: Graph, operator: Operator, config: EngineConfig) -> int:
     return len(jobs(layer, tiling, config, profile=graph.profile, x_address=0, y_address=0, weight_address=0))
 
 
-def _alone(graph: Graph, node: Node, config: EngineConfig) -> Verdict:
+def _alone(graph: Graph, nodes: Sequence[Node], config: EngineConfig) -> Verdict:
+    """Of the last node; the others prepare it."""
+    node = nodes[-1]
     if node.op == "reshape":
         return Verdict(node.name, node.op, Place.ENGINE, "the bytes stay where they are")
     try:
-        operator = read_operator(graph, node, config)
-        return _verdict(node, operator, _jobs_alone(graph, operator, config))
+        operators = [read_operator(graph, part, config) for part in nodes]
+        return _verdict(node, operators, sum(_jobs_alone(graph, operator, config) for operator in operators))
     except CompileError as error:
         return Verdict(node.name, node.op, Place.UNSUPPORTED, str(error))
 
@@ -92,15 +102,29 @@ def _alone(graph: Graph, node: Node, config: EngineConfig) -> Verdict:
 def _planned(graph: Graph, plan: Plan, config: EngineConfig) -> dict[str, Verdict]:
     """By the name of its node, what becomes of each layer of a plan."""
     places = Places(plan=plan, memory=plan.spilled)
-    verdicts, copying = {}, 0
+    verdicts: dict[str, Verdict] = {}
+    copying: list[Operator] = []
+    jobs = 0
     for step, (node, operator) in enumerate(zip(plan.order.layers, plan.operators, strict=True), 1):
         work = layer_work(graph.profile, operator, places, step, config, 0)
-        if node.outputs[0] in plan.copies:
-            copying += len(work.items)
-            continue
-        verdicts[node.name] = _verdict(node, operator, copying + len(work.items))
-        copying = 0
+        copying.append(operator)
+        jobs += len(work.items)
+        if node.outputs[0] not in plan.copies:
+            verdicts[node.name] = _verdict(node, copying, jobs)
+            copying, jobs = [], 0
     return verdicts
+
+
+def _parts(spreading: Spreading) -> dict[str, list[Node]]:
+    """By name, each node, behind the parts that it joins."""
+    found: dict[str, list[Node]] = {}
+    parts: list[Node] = []
+    for node in spreading.graph.nodes:
+        parts.append(node)
+        if node.outputs[0] not in spreading.copies:
+            found[node.name] = parts if node.name in spreading.stands_for else [node]
+            parts = []
+    return found
 
 
 def _ports(graph: Graph, names: tuple[str, ...], op: str) -> list[Verdict]:
@@ -132,11 +156,11 @@ def check(graph: Graph, config: SocConfig, plan: Plan | None = None) -> list[Ver
         One per node, and one per input and output that the host converts.
     """
     folding = fold(graph)
-    runnable = spread(folding.graph, config.engine.act_port_bytes).graph
-    kept = {node.name: node for node in runnable.nodes}
+    spreading = split_pools(spread(folding.graph, config.engine.act_port_bytes))
+    kept = _parts(spreading)
     planned = {} if plan is None else _planned(graph, plan, config.engine)
     verdicts = [
-        planned.get(node.name) or _alone(runnable, kept[node.name], config.engine)
+        replace(planned.get(node.name) or _alone(spreading.graph, kept[node.name], config.engine), op=node.op)
         if node.name in kept
         else Verdict(node.name, node.op, Place.ENGINE, f"in layer {folding.into[node.name]!r}, whose scale says it all")
         for node in graph.nodes

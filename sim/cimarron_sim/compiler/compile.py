@@ -129,7 +129,8 @@ def _layers(pruning: Pruning, places: Places, config: EngineConfig, layout: Layo
         copying = NO_BOUND
         layers.append(
             Layer(
-                name=node.name, op=node.op, last_job=jobs - 1, output=output, macs=macs, peak_macs=peak, bound=bound,
+                name=node.name, op=plan.stands_for.get(node.name, node.op), last_job=jobs - 1, output=output, macs=macs,
+                peak_macs=peak, bound=bound,
             )
         )  # fmt: skip
     if not result.is_spilled:
@@ -168,6 +169,17 @@ def _placements(graph: Graph, places: Places) -> tuple[Placement, ...]:
     return tuple(sorted(found, key=lambda placement: placement.first))
 
 
+def _shared(plan: Plan, streams: Sequence[bytes]) -> list[int]:
+    """Index of each stream, or of the first with the same content where parts of layers have the same tables."""
+    first: dict[bytes, int] = {}
+    shared = list(range(len(streams)))
+    for index, (node, operator) in enumerate(zip(plan.order.layers, plan.operators, strict=True)):
+        is_part = node.outputs[0] in plan.copies or node.name in plan.stands_for
+        if is_part and not isinstance(operator, EngineLayer):
+            shared[index] = first.setdefault(streams[index], index)
+    return shared
+
+
 def assemble(pruning: Pruning, plan: Plan, config: SocConfig) -> Program:
     """The program of a planned network: see `plan_network`, and `compile`, which does both."""
     graph, engine = pruning.graph, config.engine
@@ -179,17 +191,19 @@ def assemble(pruning: Pruning, plan: Plan, config: SocConfig) -> Program:
     ]
     streams += [_content(graph.tensors[name]) for name in plan.order.constants]
 
+    shared = _shared(plan, streams)
     nowhere = Layout(jobs=0, streams=(0,) * len(streams), input=0, output=0, spilled=0, memory_bytes=0)
     steps, descriptors = _steps(graph, _places(graph, plan, nowhere), engine, nowhere)
     layout = lay_out(
         len(steps),
         len(descriptors),
-        [len(stream) for stream in streams],
+        [len(stream) if index == at else 0 for at, (index, stream) in enumerate(zip(shared, streams, strict=True))],
         input_bytes=graph.tensors[graph.inputs[0]].nbytes,
         output_bytes=graph.tensors[graph.outputs[0]].nbytes,
         spilled_bytes=plan.spilled_bytes,
         port_bytes=engine.port_bytes,
     )
+    layout = dataclasses.replace(layout, streams=tuple(layout.streams[index] for index in shared))
     _refuse_oversized(layout, plan, streams, config)
 
     image = bytearray(layout.input)

@@ -12,6 +12,7 @@ from ..graph import Graph, Node, Tensor
 from .addition import real_sums
 from .errors import CompileError
 from .image import step
+from .pool import unsplit
 from .rows import Span
 from .table import exponential_table, narrow_ladder, power_table, real_ladder, real_table
 
@@ -172,7 +173,7 @@ def _average_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> l
     if graph.profile is not Profile.ONNX:
         raise CompileError(f"layer {node.name!r} is for the engine")
     if any(node.attributes["pads"]):
-        raise CompileError(f"layer {node.name!r} leaves padding out of its means: pool without padding")
+        raise unsplit(node)
     tables = real_table(x[0]), real_ladder(node, y, math.prod(node.attributes["kernel"]))
     return [CpuStep(Step.MEAN, (*x, y), _window(node, x[0], y), tables)]
 

@@ -12,7 +12,7 @@ from .layer import MacLayer, read_layer
 from .mapping import Candidate, Part, choose
 from .pool import is_engine_pool, read_pool
 from .rows import Span, join
-from .tiling import Tiling
+from .tiling import Tiling, weight_form
 from .vector import VectorLayer, read_vector
 
 __all__ = ["EngineLayer", "read_operator"]
@@ -106,8 +106,12 @@ def read_operator(
     """
     if node.op in ("fully_connected", "conv2d", "depthwise_conv2d"):
         layer = read_layer(graph, node)
-        if layer.channel_outputs and layer.weight_bits > config.macro.weight_widths[-1]:
+        widest = config.macro.weight_widths[-1]
+        if layer.channel_outputs and layer.weight_bits > widest:
             # Two weights for one need windows whose rows are single runs: those of all channels.
+            layer = layer.spread()
+        elif layer.channel_outputs > config.macro.outputs(weight_form(layer, config)[0]):
+            # A word tile holds all outputs of a channel, or outputs of all channels.
             layer = layer.spread()
     elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
         layer = read_pool(graph, node)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from cimarron.config import EngineConfig
 
 from ..graph import Graph
+from .border import split_pools
 from .bound import weight_beats
 from .cpu import CpuLayer
 from .errors import CompileError
@@ -47,6 +48,8 @@ class Plan:
         By step, of every layer that reads or writes a tensor in main memory.
     copies : frozenset of str
         Outputs of layers that only prepare the one behind them: see `spread`.
+    stands_for : dict of str to str
+        See `Spreading`.
     """
 
     order: Order
@@ -57,6 +60,7 @@ class Plan:
     spilled_bytes: int = 0
     stripes: Mapping[int, Stripes] = field(default_factory=dict)
     copies: frozenset[str] = frozenset()
+    stands_for: Mapping[str, str] = field(default_factory=dict)
 
     def layer_of(self, step: int) -> int:
         """Which layer of the network, from 1 on, runs in a step; copies belong to the one behind them."""
@@ -163,6 +167,7 @@ def make_plan(graph: Graph, config: EngineConfig) -> Plan:
 def plan_network(graph: Graph, config: EngineConfig) -> tuple[Pruning, Plan]:
     """What is left of a network when it is folded, pruned and spread, and the plan of that; raises as `make_plan`."""
     pruning = prune(fold(graph).graph, config.lanes)
-    spreading = spread(pruning.graph, config.act_port_bytes)
+    spreading = split_pools(spread(pruning.graph, config.act_port_bytes))
     plan = make_plan(spreading.graph, config)
-    return replace(pruning, graph=spreading.graph), replace(plan, copies=spreading.copies)
+    plan = replace(plan, copies=spreading.copies, stands_for=spreading.stands_for)
+    return replace(pruning, graph=spreading.graph), plan

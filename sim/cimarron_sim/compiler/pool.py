@@ -11,7 +11,10 @@ from .fixed_point import requantise
 from .layer import MacLayer
 from .window import Window, read_window
 
-__all__ = ["is_engine_pool", "read_pool"]
+__all__ = ["MOST_PARTS", "is_engine_pool", "read_pool", "unsplit"]
+
+#: Parts that an average pool with padding may be split into; 49 do for windows of 7 x 7.
+MOST_PARTS = 256
 
 #: More values than any window that a job can walk leaves practical to check one by one.
 _MAX_COUNT = 1 << 14
@@ -49,7 +52,12 @@ def is_engine_pool(graph: Graph, node: Node) -> bool:
     if graph.profile is Profile.TFLM:
         return True
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-    if node.op != "average_pool" or any(node.attributes["pads"]) or x.quantization is None or y.quantization is None:
+    if (
+        node.op != "average_pool"
+        or max(node.attributes["pads"]) > 0
+        or x.quantization is None
+        or y.quantization is None
+    ):
         return False
     kernel_h, kernel_w = node.attributes["kernel"]
     count = kernel_h * kernel_w
@@ -64,11 +72,18 @@ def _is_reciprocal_exact(count: int) -> bool:
     return np.array_equal(np.rint(total.astype(np.float32) * np.float32(1 / count)), nearest)
 
 
+def unsplit(node: Node) -> CompileError:
+    """Why an average pool still pads: see `split_pools`."""
+    return CompileError(
+        f"layer {node.name!r} pools windows of nothing but padding, or has more than {MOST_PARTS} parts: pad less"
+    )
+
+
 def _average(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     kernel_h, kernel_w = node.attributes["kernel"]
-    if any(node.attributes["pads"]):
-        raise CompileError(f"layer {node.name!r} leaves padding out of its means, which the engine cannot: do not pad")
+    if max(node.attributes["pads"]) > 0:
+        raise unsplit(node)
     count, limits = kernel_h * kernel_w, np.iinfo(x.dtype)
     if x.dtype != y.dtype or count > _MAX_COUNT:
         raise CompileError(f"layer {node.name!r} means {count} values of {x.dtype} to {y.dtype}: pool smaller windows")

@@ -8,7 +8,8 @@ when the network is compiled.
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,17 +38,21 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Spreading:
-    """A graph whose additions can be run as they are.
+    """A graph whose operators can be run as they are.
 
     Parameters
     ----------
     graph : Graph
     copies : frozenset of str
-        Tensors that the network has not: operands, filled up along an axis. Each is computed just before its sum.
+        Tensors that the network has not: operands, filled up along an axis, and parts of pools (see `split_pools`).
+        Each is computed just before what it is for.
+    stands_for : dict of str to str
+        By name of a node that does the last part of another operator's work, that operator.
     """
 
     graph: Graph
     copies: frozenset[str] = frozenset()
+    stands_for: Mapping[str, str] = field(default_factory=dict)
 
 
 def _lifted(shape: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, ...]:

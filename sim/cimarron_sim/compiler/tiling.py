@@ -11,7 +11,7 @@ from .errors import CompileError
 from .layer import MacLayer
 from .window import Block, Walk, walk_through
 
-__all__ = ["Stripe", "Tiling", "jobs", "stripes", "tilings"]
+__all__ = ["Stripe", "Tiling", "jobs", "stripes", "tilings", "weight_form"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,14 @@ def _stripes(height: int, width: int, pixels: int) -> tuple[Stripe, ...]:
     )
 
 
-def _weight_form(layer: MacLayer, config: EngineConfig) -> tuple[int, int]:
-    """Width the macro computes with, and how many weights of that width make one of the layer's."""
+def weight_form(layer: MacLayer, config: EngineConfig) -> tuple[int, int]:
+    """Width the macro computes with, and how many weights of that width make one of the layer's.
+
+    Raises
+    ------
+    CompileError
+        If the macro has no weights so wide.
+    """
     widths = config.macro.weight_widths
     for width in widths:
         if width >= layer.weight_bits:
@@ -175,13 +181,8 @@ def tilings(layer: MacLayer, config: EngineConfig, x_planes: int = 0, y_planes: 
             f"layer {layer.name!r} reads activations of {layer.act_bits} bits, the macro takes at most"
             f" {config.macro.max_act_bits}: choose a configuration with wider ones"
         )
-    form = _weight_form(layer, config)
+    form = weight_form(layer, config)
     words = config.macro.outputs(form[0])
-    if layer.channel_outputs > words:
-        raise CompileError(
-            f"layer {layer.name!r} computes {layer.channel_outputs} outputs from each channel, the macro has {words}:"
-            f" choose a configuration with more words"
-        )
     found, reasons = [], []
     for outputs, block in _mappings(layer, words, config.lanes):
         try:
