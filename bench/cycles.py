@@ -1,14 +1,16 @@
 """Predicted and measured cycles of every layer of the digits and the MLPerf Tiny networks, on the whole system.
 
 Measured is what the engine's counter ``BUSY`` says, on the RTL, firmware included; layers of the CPU leave it alone.
-Run as ``python bench/cycles.py [CONFIG]``; prints a table per network and writes ``build/bench/cycles.json``. The exit
-code is 1 if a prediction is not exact.
+Neither those nor the time between an inference's layers is predicted: ``predicted`` of a network is the sum over what
+the engine computes, and stands beside the cycles that the whole inference took. Networks come in every format that is
+here: TFLite, and ONNX with QDQ and QLinear operators. Run as ``python bench/cycles.py [CONFIG [NETWORK ...]]``, a
+network being a name such as ``digits``, ``KWS`` (TFLite), ``KWS-qdq`` or ``VWW-qdq``; prints a table per network and
+writes ``build/bench/cycles.json``. The exit code is 1 if a prediction is not exact.
 """
 
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,18 @@ ROOT = Path(__file__).parents[1]
 DIGITS = ("digits", "digits_conv")
 
 
-def networks() -> Iterator[tuple[str, Graph]]:
-    """All networks that are here."""
-    for name in DIGITS:
-        yield name, load(ROOT / "examples" / "digits" / f"{name}.onnx")
-    for name in filter(models.is_present, models.NETWORKS):
-        yield name, models.read(name)
+def names() -> list[str]:
+    """Of all networks that are here, in every format."""
+    public = [(name, form) for name in models.NETWORKS for form in models.forms(name)]
+    return [*DIGITS, *(name if form == "tflite" else f"{name}-{form}" for name, form in public)]
+
+
+def read(name: str) -> Graph:
+    """The graph of one of `names`."""
+    if name in DIGITS:
+        return load(ROOT / "examples" / "digits" / f"{name}.onnx")
+    network, _, form = name.partition("-")
+    return models.read(network, form or "tflite")
 
 
 def compare(name: str, graph: Graph, config: SocConfig, simulation: Simulation) -> dict[str, Any]:
@@ -55,6 +63,8 @@ def compare(name: str, graph: Graph, config: SocConfig, simulation: Simulation) 
     return {
         "network": name,
         "prediction_seconds": round(seconds, 4),
+        "predicted": sum(predicted),
+        "inference": inference.cycles,
         "layers": [
             {
                 "layer": run.name,
@@ -70,15 +80,21 @@ def compare(name: str, graph: Graph, config: SocConfig, simulation: Simulation) 
 
 
 def main() -> None:
-    """Compare all networks that are there."""
+    """Compare all networks that are there, or those that are asked for."""
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "default")
+    chosen = sys.argv[2:] or names()
+    if absent := [name for name in chosen if name not in names()]:
+        sys.exit(f"not here: {', '.join(absent)}; here are {', '.join(names())}")
     simulation = Simulation(config)
-    records = {name: compare(name, graph, config, simulation) for name, graph in networks()}
+    records = {name: compare(name, read(name), config, simulation) for name in chosen}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "cycles.json").write_text(json.dumps(records, indent=2) + "\n")
     for name, record in records.items():
         layers = [layer for layer in record["layers"] if layer["bound"]]
-        print(f"{name}: {len(layers)} layers on the engine, predicted in {1e3 * record['prediction_seconds']:.1f} ms")
+        print(
+            f"{name}: {len(layers)} layers on the engine, predicted in {1e3 * record['prediction_seconds']:.1f} ms:"
+            f" {record['predicted']:,} cycles; the inference, with cold caches, took {record['inference']:,}"
+        )
         for layer in layers:
             print(
                 f"  {layer['layer'][:30]:30}  predicted {layer['predicted']:8,}  measured {layer['measured']:8,}"

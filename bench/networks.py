@@ -6,7 +6,8 @@ weights of our own, a sixteenth of whose channels are dead (of the public model'
 `cimarron_sim.compiler.bound`, added up over the layers, with and without the reads of the activation buffer. Run as
 ``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes ``build/bench/networks.json``. The exit
 code is 1 if a value differs from the reference or, in preset ``default``, a network takes more cycles than its target
-or than `ALLOWANCE` times the sum of its layers' bounds.
+or than `ALLOWANCE` times the sum of its layers' bounds. The last column is the simulator's speed: cycles of boot,
+loading and inferences per second of processor time, so other work on the machine hardly counts.
 """
 
 import json
@@ -60,6 +61,8 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
         "bound_without_reads_ratio": round(inference.cycles / without_reads, 3),
         "cpu_cycles": sum(on_cpu),
         "mismatches": len(session.mismatches),
+        "simulated_cycles": session.result.simulated_cycles,
+        "simulation_cpu_seconds": round(session.result.cpu_seconds, 3),
         "layers": [
             {
                 "layer": run.name,
@@ -109,7 +112,7 @@ def main() -> None:
     print(f"{'sum of bounds':>80}          without reads of the buffer")
     print(
         "network    cycles  published  times faster     target  times these     bounds  times these"
-        "     bounds  times these  on the CPU  mismatches"
+        "     bounds  times these  on the CPU  mismatches  simulated per second"
     )
     for record in records:
         print(
@@ -118,6 +121,7 @@ def main() -> None:
             f"  {record['bound']:9,}  {record['bound_ratio']:11.3f}"
             f"  {record['bound_without_reads']:9,}  {record['bound_without_reads_ratio']:11.3f}"
             f"  {record['cpu_cycles']:10,}  {record['mismatches']:10}"
+            f"  {record['simulated_cycles'] / record['simulation_cpu_seconds']:20,.0f}"
         )
     wrong = [sentence for record in records for sentence in failures(record, config_name)]
     print(*wrong, sep="\n", end="\n" if wrong else "")

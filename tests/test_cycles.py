@@ -1,10 +1,10 @@
 """The cycle model: against the RTL, and its own short cut."""
 
-from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+from bench_module import bench
 from cimarron.config import PRESETS, EngineConfig, MacroConfig, load_config
 from cimarron.engine.drain import Drain
 from cimarron.engine.gather import Gather
@@ -15,18 +15,14 @@ from cimarron_sim.compiler.cycles import engine
 from cimarron_sim.compiler.cycles.macro import Macro
 from cimarron_sim.compiler.cycles.vector import VECTOR_LATENCY
 from cimarron_sim.compiler.predict import predict
-from cimarron_sim.frontend import load
 from cimarron_sim.runner.bench import run_bench
 from cimarron_sim.runner.simulation import Simulation
 from cimarron_sim.runner.verilog import write_verilog
 from engine_memory import EngineMemory
 
-ROOT = Path(__file__).parents[1]
-MODELS = ROOT.parent / "shared" / "models"
-NETWORKS = [
-    ROOT / "examples" / "digits" / "digits_conv.onnx",
-    *(MODELS / f"{name}.tflite" for name in ("kws_ref_model", "pretrainedResnet_quant", "ad01_int8")),
-]
+#: As `bench/cycles.py` calls them; those that take longer, and other formats of the same.
+NETWORKS = ["digits_conv", "KWS", "IC", "AD"]
+OTHERS = ["VWW", "VWW-qdq", "KWS-qdq", "KWS-qlinear", "IC-qdq", "IC-qlinear", "AD-qdq", "AD-qlinear"]
 
 #: Tiny engines around macros at other settings of the dial.
 DIALS = {
@@ -55,12 +51,13 @@ def test_jobs_retire_when_predicted(name, tmp_path):
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
-def test_layers_take_the_predicted_cycles_on_the_system(path):
-    if not path.is_file():
-        pytest.skip(f"there is no {path}")
+@pytest.mark.parametrize("name", [*NETWORKS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_layers_take_the_predicted_cycles_on_the_system(name):
+    networks = bench("cycles")
+    if name not in networks.names():
+        pytest.skip(f"the public model {name} is not here")
     config = PRESETS["default"]
-    program = compile(load(path), config)
+    program = compile(networks.read(name), config)
     rng = np.random.default_rng(0)
     inputs = [rng.bytes(program.input.nbytes) for _ in range(2)]
     expected = predict(program, config.engine)

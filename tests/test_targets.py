@@ -1,25 +1,9 @@
 """The benches of whole networks: what they hold against a figure."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from bench_module import bench
 from cimarron.config import PRESETS
 from cimarron_sim.compiler.bound import Bound
-
-BENCH = Path(__file__).parents[1] / "bench"
-
-
-def bench(name):
-    """A bench; not by its name, which a module of the tests may have, too."""
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCH / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +67,7 @@ def test_kept_activations_cost_weights_and_save_reads(loop_order, changes, weigh
 
 
 def test_no_layer_has_a_smaller_bound_if_activations_are_kept(loop_order):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        models = importlib.import_module("benchlib.models")
+    models = loop_order.models
     names = [name for name in models.NETWORKS if models.is_present(name) and name != "VWW"]
     if not names:
         pytest.skip("the public models are not here")
