@@ -188,11 +188,11 @@ class Builder:
         attributes = {"kernel": kernel, "stride": stride, "pads": pads}
         return self._plain("average_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
 
-    def mean(self, dtype: DTypeLike = np.int8, zero_point=0):
-        """Append a mean over the pixels, to half the scale."""
+    def mean(self, dtype: DTypeLike = np.int8, zero_point=0, axes=(1, 2)):
+        """Append a mean over the pixels, or other axes, to half the scale."""
         x = self.tensors[self.last]
-        shape = (x.shape[0], x.shape[3])
-        return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=(1, 2), **self._scaling(2.0))
+        shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+        return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=axes, **self._scaling(2.0))
 
     def requantise(self, scale, dtype: DTypeLike = np.int8, zero_point=0):
         """Append a requantisation."""

@@ -132,6 +132,25 @@ def test_means_are_exact(size):
     assert_exact(Builder((2, *size, 5), zero_point=-100, profile=Profile.TFLM).mean(np.uint8, 7))
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        *(((2, 5, 6, 7), axes) for axes in [(0,), (1,), (2,), (3,), (0, 1), (2, 3), (1, 2, 3), (0, 1, 2, 3)]),
+        ((3, 1, 6, 2), (0, 2)), ((3, 40), (1,)), ((40, 3), (0,)), ((3, 5, 7), (1,)), ((3, 5, 7), (1, 2)), ((2, 3), ()),
+        ((1, 1, 7), (0, 1)), ((300,), (0,)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["tiny", "default"])
+def test_means_over_any_neighbouring_axes_are_exact(config, shape, axes):
+    assert_exact(Builder(shape, np.uint8, 31, Profile.TFLM, seed=len(axes)).mean(np.int8, -9, axes), config)
+
+
+def test_means_over_axes_that_lie_apart_are_refused():
+    graph = Builder((1, 3, 4, 5), profile=Profile.TFLM).mean(axes=(1, 3)).graph()
+    with pytest.raises(CompileError, match=r"is a mean over the axes \[1, 3\] of \(1, 3, 4, 5\), which lie apart"):
+        compile(graph, CONFIG)
+
+
 @PROFILES
 @given(st.integers(0, 999), st.sampled_from([np.int8, np.uint8]), st.floats(0.4, 3))
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -186,8 +186,9 @@ def test_softmax_equals_tflite_micro(seed, shape, log_scale, beta):
 
 
 @FUZZ
-@given(SEEDS, st.sampled_from([(1, 5, 7, 3), (2, 3, 1, 4), (1, 33, 32, 2), (6, 5)]),
-       st.sampled_from([(1, 2), (0,), (-1,), (1,)]), st.booleans(), st.booleans())  # fmt: skip
+@given(SEEDS, st.sampled_from([(1, 5, 7, 3), (2, 3, 1, 4), (1, 33, 32, 2), (6, 5), (3, 4, 5)]),
+       st.sampled_from([(1, 2), (0,), (-1,), (1,), (2,), (0, 1), (1, 2, 3)]), st.booleans(),
+       st.booleans())  # fmt: skip
 def test_mean_equals_tflite_micro(seed, shape, axes, keep, one_scale):
     axes = tuple(axis for axis in axes if axis < len(shape))
     case = Case(seed)

@@ -1,11 +1,12 @@
 """Means over windows as multiply-accumulate layers: depthwise, with weights of 1."""
 
+import math
 from typing import Any
 
 import numpy as np
 from cimarron.isa import Profile
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 from .fixed_point import requantise
 from .layer import MacLayer
@@ -79,7 +80,7 @@ def unsplit(node: Node) -> CompileError:
     )
 
 
-def _average(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
+def _average(graph: Graph, node: Node) -> tuple[Window, int, dict[str, Any]]:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     kernel_h, kernel_w = node.attributes["kernel"]
     if max(node.attributes["pads"]) > 0:
@@ -90,30 +91,57 @@ def _average(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
     window = read_window(node, x, (kernel_h, kernel_w), y)
     clamps = {name: int(node.attributes[name]) for name in ("clamp_min", "clamp_max")}
     if graph.profile is Profile.ONNX:
-        return window, {"scale": np.full(x.shape[3], 1 / count, np.float32), **clamps}
+        return window, x.shape[0], {"scale": np.full(x.shape[3], 1 / count, np.float32), **clamps}
     scaling = _rounded_mean(count, int(limits.min), int(limits.max))
     if scaling is None:
         raise CompileError(f"layer {node.name!r} means {count} values, which no multiplier does: pool another window")
-    return window, {"multiplier": scaling[0], "shift": scaling[1], **clamps}
+    return window, x.shape[0], {"multiplier": scaling[0], "shift": scaling[1], **clamps}
 
 
-def _mean(graph: Graph, node: Node) -> tuple[Window, dict[str, Any]]:
-    x = graph.tensors[node.inputs[0]]
-    if len(x.shape) != 4 or sorted(axis % 4 for axis in node.attributes["axes"]) != [1, 2]:
-        raise CompileError(f"layer {node.name!r} is no mean over the pixels of an image: run it outside the model")
-    _, height, width, channels = x.shape
+def _mean_window(node: Node, x: Tensor) -> tuple[Window, int]:
+    """Window of a mean, and the images it reads.
+
+    Raises
+    ------
+    CompileError
+        If it is over axes that are no neighbours.
+    """
+    axes = sorted(axis % len(x.shape) for axis in node.attributes["axes"])
+    if len(x.shape) == 4 and axes == [1, 2]:
+        images, height, width, channels = x.shape
+        window = Window(
+            height=height, width=width, channels=channels, kernel_h=height, kernel_w=width, stride_h=height,
+            stride_w=width, out_height=1, out_width=1,
+        )  # fmt: skip
+        return window, images
+    # Neighbouring axes are one: what lies before them are lines of an image, they are its columns, the rest channels.
+    axes = [axis for axis in axes if x.shape[axis] > 1]
+    first, end = (axes[0], axes[-1] + 1) if axes else (len(x.shape) - 1,) * 2
+    if math.prod(x.shape[first:end]) != math.prod(x.shape[axis] for axis in axes):
+        raise CompileError(
+            f"layer {node.name!r} is a mean over the axes {axes} of {x.shape}, which lie apart: transpose the model's"
+            f" data so that they are neighbours, or run it outside the model"
+        )
+    lines, columns, channels = (
+        math.prod(x.shape[part]) for part in (slice(first), slice(first, end), slice(end, None))
+    )
     window = Window(
-        height=height, width=width, channels=channels, kernel_h=height, kernel_w=width, stride_h=height,
-        stride_w=width, out_height=1, out_width=1,
+        height=lines, width=columns, channels=channels, kernel_w=columns, stride_w=columns, out_height=lines,
+        out_width=1,
     )  # fmt: skip
+    return window, 1
+
+
+def _mean(graph: Graph, node: Node) -> tuple[Window, int, dict[str, Any]]:
+    window, images = _mean_window(node, graph.tensors[node.inputs[0]])
     # TFLite divides by putting the count into the multiplier.
-    count = height * width
+    count = window.taps
     base, shift = (np.asarray(node.attributes[name]).item() for name in ("multiplier", "shift"))
     places = min(count.bit_length() - 1, 32, 31 + shift)
     multiplier = (base << places) // count
     limits = np.iinfo(graph.tensors[node.outputs[0]].dtype)
     clamps = {"clamp_min": int(limits.min), "clamp_max": int(limits.max)}
-    return window, {"multiplier": multiplier, "shift": shift - places, **clamps}
+    return window, images, {"multiplier": multiplier, "shift": shift - places, **clamps}
 
 
 def read_pool(graph: Graph, node: Node) -> MacLayer:
@@ -127,10 +155,10 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     if x.dtype.itemsize != 1 or y.dtype.itemsize != 1:
         raise CompileError(f"layer {node.name!r} pools {x.dtype} to {y.dtype}: quantise both to 8 bits")
-    window, scaling = (_mean if node.op == "mean" else _average)(graph, node)
+    window, images, scaling = (_mean if node.op == "mean" else _average)(graph, node)
     # An average pool of profile TFLM keeps the scale and rounds the integers themselves.
     has_zero_points = node.op == "mean" or graph.profile is Profile.ONNX
-    channels = x.shape[3]
+    channels = window.channels
     return MacLayer(
         node=node,
         x=x,
@@ -146,5 +174,5 @@ def read_pool(graph: Graph, node: Node) -> MacLayer:
         y_zero_point=y.zero_point if has_zero_points else 0,
         scaling=scaling,
         window=window,
-        images=x.shape[0],
+        images=images,
     )
