@@ -2,7 +2,10 @@
 
 import dataclasses
 import itertools
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -356,7 +359,56 @@ def test_activations_that_do_not_fit_name_the_layer():
 
 def test_weights_that_do_not_fit_name_the_layer():
     graph = Builder((1, 1000)).fully_connected(120, name="huge").graph()
-    assert "the largest layer 'huge' takes" in refused(graph)
+    assert refused(graph) == (
+        "the network has 120000 bytes of weights, 98304 bytes of main memory are free; the largest layer 'huge' takes"
+        " 120000: choose a configuration with more ram_bytes"
+    )
+    # With 4 bits the weights fit, but not what comes with them.
+    graph = Builder((1, 1000)).fully_connected(195, bits=4, name="wide").graph()
+    assert "; the largest layer 'wide' takes" in refused(graph)
+
+
+def test_weights_that_do_not_fit_are_refused_before_layers_are_cut(monkeypatch):
+    monkeypatch.setattr("cimarron_sim.compiler.mapping.tilings", None)
+    graph = Builder((1, 7, 7, 64)).conv2d(200, (3, 3)).graph()
+    assert refused(graph).startswith("the network has 115200 bytes of weights")
+
+
+def test_weights_that_are_left_out_do_not_count():
+    builder = Builder((1, 1000)).fully_connected(120).fully_connected(3)
+    builder.tensors["layer0.w"].data[4:] = 0
+    assert compile(builder.graph(), TINY).layers[1].macs == 4000
+
+
+def test_activations_that_do_not_fit_memory_are_named():
+    graph = Builder((1, 80, 50, 8)).conv2d(8, (1, 1)).conv2d(1, (1, 1)).graph()
+    # 80 * 50 pixels of 8 values in, of 1 out, and of 8 between the layers.
+    assert refused(graph, dataclasses.replace(TINY, ram_bytes=65536)).endswith(
+        " 32768 are free; input and output take 36000, activations that the buffer has no room for 32000, the largest"
+        " layer 'layer0' 192: choose a configuration with more ram_bytes"
+    )
+
+
+def test_programs_do_not_depend_on_the_seed_of_hashes(tmp_path):
+    (tmp_path / "made.py").write_text(
+        "import sys\n"
+        f"sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent / 'tb')]}\n"
+        "from cimarron.config import PRESETS\n"
+        "from cimarron.isa import Profile\n"
+        "from cimarron_sim.compiler import compile\n"
+        "from random_graphs import Builder\n"
+        "made = Builder((1, 24, 20, 3), profile=Profile.TFLM).conv2d(9, (3, 3), pads=(1, 1, 1, 1))\n"
+        "made.depthwise_conv2d(2, (3, 3)).average_pool((3, 3), (2, 2), (1, 1, 1, 1)).add('layer2.y', 1.0)\n"
+        "program = compile(made.conv2d(4, (1, 1)).mean().graph(), PRESETS['tiny'])\n"
+        "print(program.image.hex(), program.layers, program.placements)\n"
+    )
+    answers = []
+    for seed in (1, 2, 3):
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, str(tmp_path / "made.py")]
+        answers.append(subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout)
+    assert len(answers[0]) > 10_000
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_a_pixel_without_room_for_its_sums_names_the_layer():

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import groupby
 
+import numpy as np
 from cimarron.config import EngineConfig, SocConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Profile, Step
 
@@ -11,12 +12,14 @@ from ..graph import Graph, Tensor
 from .bound import NO_BOUND, load_bound, mac_bound, peak_macs, store_bound
 from .check import Place, check
 from .errors import CompileError
+from .fold import fold
 from .image import HEADER_BYTES, descriptor, finish, step
+from .layer import WEIGHTED, read_layer
 from .layout import Layout, lay_out
 from .operator import EngineLayer
 from .plan import Plan, plan_network
 from .program import Activation, Layer, Placement, Program
-from .prune import Pruning
+from .prune import Pruning, prune
 from .stream import weight_stream
 from .vector import VectorLayer
 from .work import Places, Work, layer_work, load_job, store_job
@@ -30,6 +33,31 @@ def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
         raise CompileError("; ".join(reasons))
 
 
+def _refuse_heavy(graph: Graph, config: SocConfig) -> None:
+    """Refuse a network whose weights alone are too many, before time goes into cutting its layers."""
+    available = config.ram_bytes - PROGRAM_OFFSET
+    tensors = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.op in WEIGHTED]
+    # Less their zero point, weights may need fewer bits than they are stored in.
+    if (
+        sum(tensor.size * (1 if np.any(tensor.zero_points) else tensor.bits or 1) for tensor in tensors)
+        <= 8 * available
+    ):
+        return
+    # There may be fewer of them, if channels are left out.
+    pruned = prune(fold(graph).graph, config.engine.lanes).graph
+    try:
+        layers = [read_layer(pruned, node) for node in pruned.nodes if node.op in WEIGHTED]
+    except CompileError:
+        return
+    sizes = {layer.name: layer.weights.size * layer.weight_bits // 8 for layer in layers}
+    if sum(sizes.values()) > available:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise CompileError(
+            f"the network has {sum(sizes.values())} bytes of weights, {available} bytes of main memory are free; the"
+            f" largest layer {largest!r} takes {sizes[largest]}: choose a configuration with more ram_bytes"
+        )
+
+
 def _content(tensor: Tensor) -> bytes:
     assert tensor.data is not None
     return tensor.data.tobytes()
@@ -39,12 +67,20 @@ def _refuse_oversized(layout: Layout, plan: Plan, streams: Sequence[bytes], conf
     available = config.ram_bytes - PROGRAM_OFFSET
     if layout.memory_bytes <= available:
         return
-    sizes = {node.name: len(stream) for node, stream in zip(plan.order.layers, streams, strict=False)}
-    largest = max(sizes, key=sizes.__getitem__, default="input")
-    spilled = f", activations that the buffer has no room for {plan.spilled_bytes}" if plan.spilled_bytes else ""
+    layers = {node.name: len(stream) for node, stream in zip(plan.order.layers, streams, strict=False)}
+    needs = {
+        "activations that the buffer has no room for": plan.spilled_bytes,
+        "input and output": layout.spilled - layout.input,
+    }
+    if layers:
+        largest = max(layers, key=layers.__getitem__)
+        needs[f"the largest layer {largest!r}"] = layers[largest]
+    (first, most), *others = sorted(needs.items(), key=lambda need: -need[1])
+    parts = [f"{first} {'takes' if first.startswith('the') else 'take'} {most}"]
+    parts += [f"{what} {need}" for what, need in others if need]
     raise CompileError(
-        f"the program needs {layout.memory_bytes} bytes of main memory, {available} are free; the largest layer"
-        f" {largest!r} takes {sizes.get(largest, 0)}{spilled}: choose a configuration with more ram_bytes"
+        f"the program needs {layout.memory_bytes} bytes of main memory, {available} are free; {', '.join(parts)}:"
+        f" choose a configuration with more ram_bytes"
     )
 
 
@@ -256,5 +292,6 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     CompileError
         If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
     """
+    _refuse_heavy(graph, config)
     _refuse_unsupported(graph, config)
     return assemble(*plan_network(graph, config.engine), config)

@@ -10,7 +10,10 @@ from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 from .window import Window, read_window
 
-__all__ = ["MacLayer", "read_layer"]
+__all__ = ["WEIGHTED", "MacLayer", "read_layer"]
+
+#: Operators of the graph with weights: see `read_layer`.
+WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
