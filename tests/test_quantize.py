@@ -168,6 +168,38 @@ def test_operators_with_integers_in_the_file_and_branches_are_quantised(files, o
     assert decibels(files, graph) > 20
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_networks_of_qlinear_operators_equal_onnx_runtime(files, per_channel):
+    """What ONNX Runtime's quantiser writes with QuantFormat.QOperator, from first to last operator."""
+    from onnxruntime import quantization
+
+    tail = [
+        node("Conv", ["r", "w1"], ["d"]), node("MaxPool", ["r"], ["m"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Add", ["r", "m"], ["a"]), node("Concat", ["a", "d", "m"], ["k"], axis=1),
+        node("AveragePool", ["k"], ["l"], kernel_shape=[2, 2], strides=[2, 2]), node("Conv", ["l", "w20"], ["e"]),
+        node("Relu", ["e"], ["f"]), node("GlobalAveragePool", ["f"], ["g"]), node("Flatten", ["g"], ["h"]),
+        node("Gemm", ["h", "v", "c"], ["o"]), node("Softmax", ["o"], ["y"], axis=-1),
+    ]  # fmt: skip
+    onnx.save(branching_model(tail, w20=np.random.default_rng(3).normal(0, 0.3, (8, 20, 3, 3)).astype("f4")), files[0])
+
+    class Reader(quantization.CalibrationDataReader):
+        rest = iter([{"image": image[None]} for image in IMAGES])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.rest, None)
+
+    quantization.quantize_static(
+        files[0], files[2], Reader(), quant_format=quantization.QuantFormat.QOperator, per_channel=per_channel,
+        reduce_range=oracle.weight_limit() < 127,
+        activation_type=quantization.QuantType.QInt8, weight_type=quantization.QuantType.QInt8,
+    )  # fmt: skip
+    written = {operator.op_type for operator in onnx.load(files[2]).graph.node}
+    assert written >= {"QLinearAdd", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QGemm"}
+    assert written >= {"QLinearConv", "QLinearSoftmax", "MaxPool", "Flatten"}
+    assert invoke("check", files[2])[0] == 0
+    assert decibels(files, load(files[2])) > 10
+
+
 def test_older_models_are_converted(files):
     onnx.save(float_model(opset=11, batch=1), files[0])
     assert [node.op for node in quantized(files).nodes][:2] == ["conv2d", "depthwise_conv2d"]

@@ -11,6 +11,7 @@ from onnx import checker, numpy_helper, shape_inference
 from ..graph import Graph, GraphError
 from .model import ModelError, Operator, require_supported
 from .onnx_lowering import SUPPORTED, Lowering
+from .onnx_quantised import twin
 from .part import Survey
 
 __all__ = ["inspect", "load", "survey"]
@@ -82,8 +83,9 @@ def _lowered(data: bytes, path: str) -> Lowering:
             lowering.add_input(value.name, _input_shape(value), value.type.tensor_type.elem_type)
     context = _context(model)
     for node in _sorted(model.graph, path):
-        if node.op_type in SUPPORTED and node.domain in ("", "ai.onnx"):
-            _check(node, context)
+        plain = twin(node)
+        if plain is not node or (node.op_type in SUPPORTED and node.domain in ("", "ai.onnx")):
+            _check(plain, context)
         lowering.add(node)
     for value in model.graph.output:
         lowering.add_output(value.name)
@@ -105,7 +107,7 @@ def _parse(data: bytes, path: str) -> onnx.ModelProto:
         )
     if not model.graph.node:
         raise ModelError(f"{path} has no operators: export it again")
-    if not any(node.op_type in _QUANTISED for node in model.graph.node):
+    if not any(node.op_type in _QUANTISED or twin(node) is not node for node in model.graph.node):
         raise ModelError(
             f"{path} is not quantised with QuantizeLinear and DequantizeLinear:"
             " quantise it with onnxruntime.quantization.quantize_static in QDQ format"

@@ -24,9 +24,10 @@ from .onnx_context import (
     real_values,
 )
 from .onnx_integer import per_output
+from .onnx_rescale import add_elementwise
 from .values import Constant, Elementwise, Layer, QuantizedConstant, Reals, Sums, Unknown, Value
 
-__all__ = ["HANDLERS", "elementwise"]
+__all__ = ["HANDLERS", "elementwise", "softmax"]
 
 
 def elementwise(context: Context, node: onnx.NodeProto, op: str, *sources: Reals, **attributes: Any) -> Elementwise:
@@ -59,13 +60,26 @@ def _pool(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
     geometry, out = convolution(label_of(node), values, (size[0], size[1]), kernel, batch * channels)
     if geometry.pop("dilation") != (1, 1) or values.get("ceil_mode", 0):
         raise Unsupported("it is dilated or rounds its size up", "use a plain pool")
-    if any(geometry["pads"]) and values.get("count_include_pad", 0):
-        raise Unsupported("it counts padding", "leave count_include_pad out")
+    if op == "average_pool" and any(geometry["pads"]) and values.get("count_include_pad", 0):
+        x, geometry["pads"] = _bordered(context, node, x, geometry["pads"]), (0, 0, 0, 0)
     if any(pad >= kernel[i % 2] for i, pad in enumerate(geometry["pads"])):
         raise ModelError(f"{label_of(node)} has windows of nothing but padding: {AGAIN}")
     value = elementwise(context, node, op, x, kernel=kernel, **geometry)
     shape = (batch, *out, channels)
     return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
+
+
+def _bordered(context: Context, node: onnx.NodeProto, x: Reals, pads: tuple[int, ...]) -> Reals:
+    """An image with a border of zeros, which a mean counts."""
+    source = context.draft.tensors[context.draft.ordered(x)]
+    top, left, bottom, right = pads
+    pairs = ((0, 0), (top, bottom), (left, right), (0, 0))
+    shape = tuple(size + sum(pair) for size, pair in zip(source.shape, pairs, strict=True))
+    value = elementwise(context, node, "pad", x, pads=pairs, value=0.0)
+    name = f"{node.output[0]}.border"
+    value = dataclasses.replace(value, name=name, shape=shape, positions=in_model_order(shape))
+    integers = add_elementwise(context.draft, value, name, source.dtype, x.quantization)
+    return Reals(integers.tensor, integers.positions, x.quantization)
 
 
 def _mean(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
@@ -88,12 +102,15 @@ def _mean(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
     return dataclasses.replace(value, shape=shape, positions=positions)
 
 
-def _softmax(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+def softmax(
+    context: Context, node: onnx.NodeProto, inputs: list[Value | None], opset: int | None = None
+) -> Elementwise | Unknown:
+    """A softmax as the model's opset defines it, or another one."""
     context.verdict("softmax")
     x = activation(inputs[0])
     if x is None:
         return context.unknown(node)
-    shape, is_old = x.positions.shape, context.opset < 13
+    shape, is_old = x.positions.shape, (opset or context.opset) < 13
     axis = attributes(node).get("axis", 1 if is_old else -1)
     if not -len(shape) <= axis < len(shape):
         raise ModelError(f"{label_of(node)} goes over axis {axis} of {shape}, which does not exist: {AGAIN}")
@@ -142,9 +159,9 @@ def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
     x, values = activation(inputs[0]), attributes(node)
     if x is None:
         return context.unknown(node)
-    pads, constant = (inputs[place] if len(inputs) > place else None for place in (1, 2))
-    if not isinstance(pads, Constant | None) or len(inputs) > 3:
-        raise Unsupported("its widths are computed or for chosen axes", "export the model with fixed sizes")
+    pads, constant, axes = (inputs[place] if len(inputs) > place else None for place in (1, 2, 3))
+    if not isinstance(pads, Constant | None) or not isinstance(axes, Constant | None):
+        raise Unsupported("its widths or axes are computed", "export the model with fixed sizes")
     widths = list(values.get("pads", ())) if pads is None else pads.data.reshape(-1).tolist()
     real = values.get("value", 0.0)
     if isinstance(constant, Constant | QuantizedConstant) and constant.data.size == 1:
@@ -154,6 +171,8 @@ def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
     ndim = x.positions.ndim
     if values.get("mode", b"constant") != b"constant" or min(widths, default=0) < 0:
         raise Unsupported("it does not pad with a constant", "pad with zeros")
+    if axes is not None:
+        widths = _for_all_axes(label_of(node), widths, axes.data.reshape(-1).tolist(), ndim)
     if len(widths) != 2 * ndim:
         raise ModelError(f"{label_of(node)} has {len(widths)} widths for {ndim} axes: {AGAIN}")
     order = (0, 2, 3, 1) if ndim == 4 else tuple(range(ndim))
@@ -164,6 +183,17 @@ def _pad(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> 
         raise ModelError(f"{label_of(node)} gives the shape {shape}: at most {MAX_VALUES} values can be handled")
     value = elementwise(context, node, "pad", x, pads=pairs, value=real)
     return dataclasses.replace(value, shape=shape, positions=in_model_order(shape))
+
+
+def _for_all_axes(label: str, widths: list[int], axes: list[int], ndim: int) -> list[int]:
+    """Widths of a Pad that names the axes that it pads."""
+    places = [axis + ndim if axis < 0 else axis for axis in axes]
+    if len(set(places)) < len(places) or not all(0 <= axis < ndim for axis in places) or len(widths) != 2 * len(axes):
+        raise ModelError(f"{label} has {len(widths)} widths for the axes {axes} of {ndim}: {AGAIN}")
+    all_widths = [0] * (2 * ndim)
+    for index, axis in enumerate(places):
+        all_widths[axis], all_widths[axis + ndim] = widths[index], widths[index + len(axes)]
+    return all_widths
 
 
 def _addend(context: Context, node: onnx.NodeProto, value: Reals | QuantizedConstant, axes: int) -> str:
@@ -256,5 +286,5 @@ HANDLERS: dict[str, Handler] = {
     "Pad": _pad,
     "ReduceMean": _mean,
     "Relu": _clip,
-    "Softmax": _softmax,
+    "Softmax": softmax,
 }

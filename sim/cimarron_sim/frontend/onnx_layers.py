@@ -7,10 +7,10 @@ import onnx
 
 from .layer import convolution, layer_weights, transposed
 from .model import ModelError, Unsupported
-from .onnx_context import Context, Handler, activation, attributes, label_of, name_of
+from .onnx_context import Context, Handler, activation, attributes, label_of, name_of, real_values
 from .values import Constant, Layer, QuantizedConstant, Reals, Value
 
-__all__ = ["HANDLERS", "convolve", "matrix", "multiply"]
+__all__ = ["HANDLERS", "convolve", "matrix", "multiply", "scaled"]
 
 
 def _conv(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
@@ -61,11 +61,11 @@ def convolve(
 def _gemm(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
     context.verdict("fully_connected")
     values = attributes(node)
-    if values.get("transA", 0) or values.get("alpha", 1.0) != 1 or values.get("beta", 1.0) != 1:
-        raise Unsupported("it transposes its input or scales with alpha or beta", "fold these into the weights")
-    if values.get("transB", 0):
-        return multiply(context, node, inputs[0], matrix(inputs[1], 0), bias_of(inputs[2:]))
-    return multiply(context, node, inputs[0], transposed(matrix(inputs[1])), bias_of(inputs[2:]))
+    if values.get("transA", 0):
+        raise Unsupported("it transposes its input", "transpose it before the product")
+    alpha, beta = values.get("alpha", 1.0), values.get("beta", 1.0)
+    w = matrix(inputs[1], 0) if values.get("transB", 0) else transposed(matrix(inputs[1]))
+    return multiply(context, node, inputs[0], scaled(w, alpha), _times(bias_of(inputs[2:]), alpha, beta))
 
 
 def _matmul(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
@@ -106,6 +106,23 @@ def matrix(value: Value | None, axis: int = 1) -> QuantizedConstant:
     if weights.data.ndim != 2:
         raise Unsupported(f"its weights have {weights.data.ndim} dimensions", "use a matrix")
     return weights
+
+
+def scaled(weights: QuantizedConstant, alpha: float) -> QuantizedConstant:
+    """Weights times a positive number."""
+    if not 0 < alpha < np.inf:
+        raise Unsupported(f"its alpha is {alpha:g}, not positive", "fold it into the weights")
+    scale = weights.quantization.scale * np.float32(alpha)
+    return dataclasses.replace(weights, quantization=dataclasses.replace(weights.quantization, scale=scale))
+
+
+def _times(bias: QuantizedConstant | Constant | None, alpha: float, beta: float) -> QuantizedConstant | Constant | None:
+    """`beta` times a bias, for a layer whose weights were multiplied by `alpha`."""
+    if bias is None or alpha == beta == 1:
+        return bias
+    if isinstance(bias, QuantizedConstant) and alpha == beta:
+        return scaled(bias, alpha)
+    return Constant((real_values(bias) * np.float32(beta)).astype(np.float32))
 
 
 def bias_of(rest: list[Value | None]) -> QuantizedConstant | Constant | None:

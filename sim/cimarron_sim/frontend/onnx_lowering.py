@@ -11,7 +11,15 @@ import numpy as np
 import onnx
 
 from ..graph import MAX_VALUES, Graph, Port
-from . import onnx_elementwise, onnx_integer, onnx_layers, onnx_qlinear, onnx_scales, onnx_views
+from . import (
+    onnx_elementwise,
+    onnx_integer,
+    onnx_layers,
+    onnx_qlinear,
+    onnx_quantised,
+    onnx_scales,
+    onnx_views,
+)  # fmt: skip
 from .model import ModelError, Operator, Unsupported
 from .onnx_context import DTYPES, QUANTISE, Context, Handler, name_of
 from .values import Constant, Elementwise, Floats, Integers, Layer, Reals, Sums, Unknown, Value
@@ -23,6 +31,7 @@ _HANDLERS: dict[str, Handler] = {
     **onnx_integer.HANDLERS,
     **onnx_layers.HANDLERS,
     **onnx_qlinear.HANDLERS,
+    **onnx_quantised.HANDLERS,
     **onnx_scales.HANDLERS,
     **onnx_views.HANDLERS,
 }

@@ -8,15 +8,15 @@ import onnx
 from ..graph import Quantization
 from .layer import layer_weights, transposed
 from .model import Unsupported
-from .onnx_context import DTYPES, QUANTISE, Context, Handler
-from .onnx_layers import convolve, matrix, multiply
+from .onnx_context import DTYPES, QUANTISE, Context, Handler, attributes
+from .onnx_layers import convolve, matrix, multiply, scaled
 from .onnx_scales import quantization_of, read_integers
 from .values import Constant, Integers, Layer, QuantizedConstant, Reals, Unknown, Value
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "parameters"]
 
 
-def _parameters(
+def parameters(
     node: onnx.NodeProto, inputs: list[Value | None], place: int, axis: int | None = None
 ) -> tuple[Quantization, np.dtype | None]:
     """Scale and zero point of a QLinear operator's operand, from the inputs `place` and the one behind."""
@@ -31,17 +31,20 @@ def _parameters(
 
 
 def _operands(
-    context: Context, node: onnx.NodeProto, inputs: list[Value | None], axis: int
+    context: Context, node: onnx.NodeProto, inputs: list[Value | None], axis: int, place: int = 6
 ) -> tuple[Reals, QuantizedConstant, Quantization, np.dtype] | None:
-    """Operands of a QLinear operator and what its result is wanted in; None behind one that is not supported."""
+    """Operands of a QLinear operator and what its result is wanted in, by the inputs from `place` on.
+
+    None behind one that is not supported.
+    """
     source, weights = inputs[0], inputs[3]
     if isinstance(source, Unknown) or isinstance(weights, Unknown):
         return None
     if not isinstance(source, Integers) or not isinstance(weights, Constant):
         raise Unsupported("it multiplies other values than an activation and constants", QUANTISE)
-    x = read_integers(context, node, source, *_parameters(node, inputs, 1))
-    w = read_integers(context, node, weights, *_parameters(node, inputs, 4, axis))
-    wanted, dtype = _parameters(node, inputs, 6)
+    x = read_integers(context, node, source, *parameters(node, inputs, 1))
+    w = read_integers(context, node, weights, *parameters(node, inputs, 4, axis))
+    wanted, dtype = parameters(node, inputs, place)
     if wanted.axis is not None or dtype not in DTYPES.values():
         raise Unsupported("its result is not quantised to 8 bits with one scale", QUANTISE)
     assert isinstance(x, Reals)
@@ -62,9 +65,7 @@ def _qlinear_conv(context: Context, node: onnx.NodeProto, inputs: list[Value | N
         raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
     layer = convolve(context, node, x, w, None)
     if bias is not None:
-        products = x.quantization.scale * w.quantization.scale
-        scale = Quantization(products, np.zeros(products.shape, np.int32), 0 if products.ndim else None)
-        layer = dataclasses.replace(layer, bias=QuantizedConstant(bias.data, scale))
+        layer = dataclasses.replace(layer, bias=_of_sums(bias, x, w))
     return context.draft.add_layer(layer, node.output[0], dtype, wanted)
 
 
@@ -79,4 +80,33 @@ def _qlinear_matmul(context: Context, node: onnx.NodeProto, inputs: list[Value |
     return context.draft.add_layer(layer, node.output[0], dtype, wanted)
 
 
-HANDLERS: dict[str, Handler] = {"QLinearConv": _qlinear_conv, "QLinearMatMul": _qlinear_matmul}
+def _qgemm(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    context.verdict("fully_connected")
+    values = attributes(node)
+    if values.get("transA", 0):
+        raise Unsupported("it transposes its input", "transpose it before the product")
+    inputs = [*inputs, *[None] * (9 - len(inputs))]
+    axis = 0 if values.get("transB", 0) else 1
+    operands = _operands(context, node, inputs, axis, 7)
+    if operands is None:
+        return context.unknown(node)
+    x, w, wanted, dtype = operands
+    w, bias = scaled(w, values.get("alpha", 1.0)), inputs[6]
+    if not isinstance(bias, Constant | None) or (bias is not None and bias.data.dtype != np.int32):
+        raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
+    w = matrix(w, axis) if axis == 0 else transposed(matrix(w))
+    layer = multiply(context, node, x, w, None)
+    assert isinstance(layer, Layer)
+    if bias is not None:
+        layer = dataclasses.replace(layer, bias=_of_sums(bias, x, w))
+    return context.draft.add_layer(layer, node.output[0], dtype, wanted)
+
+
+def _of_sums(bias: Constant, x: Reals, w: QuantizedConstant) -> QuantizedConstant:
+    """A bias in the integers of the layer's sums."""
+    products = x.quantization.scale * w.quantization.scale
+    scale = Quantization(products, np.zeros(products.shape, np.int32), 0 if products.ndim else None)
+    return QuantizedConstant(bias.data, scale)
+
+
+HANDLERS: dict[str, Handler] = {"QGemm": _qgemm, "QLinearConv": _qlinear_conv, "QLinearMatMul": _qlinear_matmul}
