@@ -9,6 +9,7 @@ import oracle
 import pytest
 from cimarron.config import PRESETS
 from cimarron_sim.cli import main
+from cimarron_sim.float_model import rewrite
 from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph
 from cimarron_sim.reference import execute
@@ -166,6 +167,67 @@ def test_operators_with_integers_in_the_file_and_branches_are_quantised(files, o
     assert [node.op for node in graph.nodes if node.op != "reshape"] == ["conv2d", *ops]
     assert invoke("check", files[2])[0] == 0
     assert decibels(files, graph) > 20
+
+
+def normalised(shift: float, **options: object) -> onnx.ModelProto:
+    """A normalisation of the model's input, which only a convolution behind it can take."""
+    model = branching_model([node("Conv", ["r", "w3"], ["y"])], 17, **normalisation(shift))
+    first = model.graph.node[0]
+    first.input[0] = "n"
+    del first.attribute[:]
+    first.attribute.extend(helper.make_attribute(name, value) for name, value in options.items())
+    model.graph.node.insert(0, node("BatchNormalization", ["image", "gain", "shift", "mean", "variance"], ["n"]))
+    return model
+
+
+def normalisation(shift: float) -> dict[str, np.ndarray]:
+    values = {"gain": (2, 0.5, 1), "shift": (shift, -shift, 0), "mean": (shift, 0, shift), "variance": (1, 0.25, 2)}
+    return {name: np.array(value, np.float32) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("ops", "model"),
+    [
+        (["conv2d", "max_pool", "fully_connected"], branching_model(
+            [node("GlobalMaxPool", ["r"], ["g"]), node("Flatten", ["g"], ["h"]), DENSE]
+        )),
+        (["conv2d", "average_pool", "fully_connected"], branching_model(
+            [POOLED, node("Flatten", ["g"], ["h"]), node("Gemm", ["h", "v", "c"], ["y"], alpha=0.3, beta=-1.5)]
+        )),
+        (["conv2d", "conv2d"], normalised(0.4)),
+        (["conv2d", "conv2d"], normalised(0.0, pads=[1, 1, 1, 1])),
+    ],
+    ids=["maximum", "factors", "normalisation", "padded"],
+)  # fmt: skip
+def test_operators_that_the_quantiser_leaves_are_rewritten(files, ops, model):
+    onnx.save(model, files[0])
+    graph = quantized(files)
+    assert [node.op for node in graph.nodes if node.op != "reshape"] == ops
+    assert invoke("check", files[2])[0] == 0
+    assert decibels(files, graph) > 20
+
+
+def test_rewritten_model_computes_the_same_in_groups():
+    model = normalised(0.4, group=3)
+    weights = np.random.default_rng(14).normal(0, 1, (6, 1, 3, 3)).astype(np.float32)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("w", "b", "w3"):
+            value = {"w": weights, "b": weights[:, 0, 0, 0], "w3": weights[:, 0, 0, :1, None, None].repeat(6, 1)}
+            tensor.CopyFrom(numpy_helper.from_array(value[tensor.name], tensor.name))
+    del model.graph.value_info[:]
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    made = rewrite(model)
+    assert [operator.op_type for operator in made.graph.node] == ["Conv", "Relu", "Conv"]
+    before, after = (
+        oracle.run(each.SerializeToString(), {"image": IMAGES[:1]}, fused=False)[0] for each in (model, made)
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_normalisation_that_padding_would_show_is_refused(files):
+    onnx.save(normalised(0.4, pads=[1, 1, 1, 1]), files[0])
+    sentence = refusal(files[0], "--calibration", files[1], "-o", files[2])
+    assert "BatchNormalization 'n': no convolution beside it takes it in (fold it into the layer before it" in sentence
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from .float_model import rewrite
 from .frontend import ModelError, load
 from .graph import Port
 from .inputs import InputError, read_arrays
@@ -92,6 +93,7 @@ def quantize(
             # Folds batch normalisation into convolutions, and what is constant. It takes a file: of a model in memory
             # it moves integers such as shapes to a file of their own, which its next step does not find.
             quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            onnx.save(rewrite(onnx.load(prepared)), prepared)
             quantization.quantize_static(
                 prepared, result, Reader(), quant_format=quantization.QuantFormat.QDQ, per_channel=per_channel,
                 reduce_range=reduce_range,

@@ -133,4 +133,11 @@ def bias_of(rest: list[Value | None]) -> QuantizedConstant | Constant | None:
     return value
 
 
-HANDLERS: dict[str, Handler] = {"Conv": _conv, "Gemm": _gemm, "MatMul": _matmul}
+def _normalise(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
+    raise Unsupported(
+        "no convolution beside it takes it in",
+        "fold it into the layer before it, or into a convolution behind it that has no padding",
+    )
+
+
+HANDLERS: dict[str, Handler] = {"BatchNormalization": _normalise, "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul}

@@ -36,8 +36,8 @@ _HANDLERS: dict[str, Handler] = {
     **onnx_views.HANDLERS,
 }
 
-#: ONNX operators that can be lowered; the one that is left out has only a better reason for its refusal.
-SUPPORTED = frozenset(_HANDLERS) - {"DynamicQuantizeLinear"}
+#: ONNX operators that can be lowered; those that are left out have only a better reason for their refusal.
+SUPPORTED = frozenset(_HANDLERS) - {"BatchNormalization", "DynamicQuantizeLinear"}
 
 
 class Lowering:
