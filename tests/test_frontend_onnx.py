@@ -454,6 +454,63 @@ def test_result_of_another_scale_is_rescaled(op):
     assert [float(scale.scale) for scale in scales if scale is not None] == [0.5, 0.25]
 
 
+def _on_integers(op: str, operands: list[str], *, domain: str = "", **attributes: Any) -> QdqModel:
+    """One operator that reads integers: ``q`` and ``p`` of two scales, ``x`` of none, scale ``s``, zero point ``z``."""
+    made = QdqModel()
+    made.input("x", (1, 2, 4, 4), np.int8)
+    real = made.dequantise(made.input("u", (1, 2, 4, 4), np.int8), "u_real", np.float32(1), np.int8(0))
+    for name, scale in (("q", 0.5), ("p", 0.25)):
+        made.quantise(real, name, np.float32(scale), np.int8(0))
+    for name, value in (("s", np.float32(0.5)), ("z", np.int8(0)), ("f", np.float32(1))):
+        made.constant(name, value)
+    made.node(op, operands, made.output("y", np.int8), name="it", domain=domain, **attributes)
+    return made
+
+
+MICROSOFT: dict[str, Any] = {"domain": "com.microsoft"}
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (_on_integers("MaxPool", ["x"], **SQUARE), "MaxPool 'it': the scale of its integers is not known (put it betw"),
+        (_on_integers("Concat", ["q", "p"], axis=1), "Concat 'it': it joins integers of several scales (join them"),
+        (
+            _on_integers("QLinearAveragePool", ["q", "s", "z", "s", "z"], channels_last=1, **SQUARE, **MICROSOFT),
+            "QLinearAveragePool 'it': its channels are the last axis (quantise the model as it was exported",
+        ),
+        (
+            _on_integers("QLinearAveragePool", ["q", "s", "z", "s", "z"], kernel_shape="two", **MICROSOFT),
+            "AveragePool 'it' is malformed",
+        ),
+        (_on_integers("QLinearAdd", ["q", "s", "z", "f", "s", "z", "s", "z"], **MICROSOFT), "has a zero point of int8"),
+        (_on_integers("QLinearAdd", ["q", "s", "z"], **MICROSOFT), "QLinearAdd 'it': it reads other values than"),
+        (
+            _on_integers("QLinearAdd", ["q", "f", "z", "p", "s", "z", "s", "z"], **MICROSOFT),
+            "integers with another sca",
+        ),
+        (_on_integers("QLinearConcat", ["s", "z"], axis=1, **MICROSOFT), "Concat 'it' is malformed"),
+    ],
+)
+def test_operator_on_integers_is_refused_in_one_sentence(made, words):
+    assert words in _refusal(made)
+
+
+def test_zero_point_that_is_left_out_is_0():
+    made = _on_integers("QLinearConcat", ["s", "z", "q", "s", "", "q", "s"], axis=1, **MICROSOFT)
+    made.inputs, made.nodes = made.inputs[1:], [node for node in made.nodes if node.output[0] != "p"]
+    assert frontend.load(made.bytes(), "test").tensors["y"].shape == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize("axes", [[2, 2], [4, 1], [1]])
+def test_pad_of_impossible_axes_is_refused(axes):
+    made = QdqModel()
+    x = made.dequantise(made.input("x", (1, 2, 4, 4), np.int8), "x_real", np.float32(0.5), np.int8(3))
+    operands = [x, made.constant("w", np.ones(4, np.int64)), "", made.constant("a", np.array(axes))]
+    made.quantise(made.node("Pad", operands, "r", name="it"), made.output("y", np.int8), np.float32(0.5), np.int8(3))
+    assert f"Pad 'it' has 4 widths for the axes {axes} of 4: quantise the model again" in _refusal(made.bytes(18))
+
+
 def test_softmax_over_an_axis_that_lies_scattered_is_refused():
     made = QdqModel()
     x = made.dequantise(made.input("x", (1, 5, 5, 4), np.int8), "x_real", np.float32(1), np.int8(0))

@@ -34,7 +34,7 @@ def twin(node: onnx.NodeProto) -> onnx.NodeProto:
     """ONNX's operator on real numbers that one of ONNX Runtime's computes on integers; other nodes as they are."""
     if node.op_type not in _TWINS:
         return node
-    count = {"QLinearAdd": 2, "QGemm": 2, "QLinearConcat": max(0, len(node.input) - 2) // 3}.get(node.op_type, 1)
+    count = {"QLinearAdd": 2, "QGemm": 2, "QLinearConcat": max(0, len(node.input)) // 3}.get(node.op_type, 1)
     names = [f"x{index}" for index in range(count)]
     plain = onnx.helper.make_node(_TWINS[node.op_type], names, [node.output[0]], name=node.name)
     plain.attribute.extend(attribute for attribute in node.attribute if attribute.name not in _OWN)
@@ -54,7 +54,7 @@ def _qlinear(context: Context, node: onnx.NodeProto, inputs: list[Value | None])
     values, plain = attributes(node), twin(node)
     if values.get("channels_last", 0):
         raise Unsupported("its channels are the last axis", "quantise the model as it was exported, with NCHW images")
-    inputs = [*inputs, *[None] * (8 - len(inputs))]
+    inputs = [*inputs, *[None] * 8]
     match node.op_type:
         case "QLinearAdd":
             operands, wanted = (0, 3), 6
