@@ -423,7 +423,7 @@ SQUARE: dict[str, Any] = {"kernel_shape": (2, 2)}
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (_after_dequantise("AveragePool", ceil_mode=1, **SQUARE), "it is dilated or rounds its size up"),
+        (_after_dequantise("MaxPool", dilations=(2, 1), **SQUARE), "it is dilated"),
         (_after_dequantise("AveragePool", kernel_shape=(2**20, 2)), "the window [1048576, 2], not two sides of 1 to"),
         (_after_dequantise("AveragePool", kernel_shape=(9, 9)), "'it' spans [9, 9] pixels of an input of [4, 4]"),
         (_after_dequantise("AveragePool", pads=(2, 0, 0, 0), **SQUARE), "has windows of nothing but padding"),

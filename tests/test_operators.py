@@ -270,6 +270,17 @@ def test_padded_means_are_exact_on_the_system_and_take_the_cycles_predicted(prof
         assert [layer.counters.busy for layer in inference.layers] == predicted
 
 
+@pytest.mark.cosim
+def test_means_of_lines_and_channels_are_exact_on_the_system_and_take_the_cycles_predicted():
+    builder = Builder((2, 5, 6, 2), np.uint8, 100, Profile.TFLM, seed=2, scale=0.3)
+    graph = builder.depthwise_conv2d(5, (2, 3), pads=(1, 1, 0, 1)).mean(axes=(1,)).mean(axes=(2,)).graph()
+    x = np.random.default_rng(1).integers(0, 256, (2, 5, 6, 2), np.uint8)
+    program = compile(graph, CONFIG)
+    (inference,) = Simulation(CONFIG).run(program, [x.tobytes()], processes=1).inferences
+    assert not compare_inference(0, inference, execute(graph, {"x": x}), graph.outputs[0])
+    assert [layer.counters.busy for layer in inference.layers] == predict(program, CONFIG.engine)
+
+
 @PROFILES
 @pytest.mark.cosim
 def test_every_operator_is_exact_on_the_system(profile):

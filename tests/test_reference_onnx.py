@@ -106,6 +106,20 @@ def test_maximum_of_one_scale_behind_a_clamp_equals_onnx_runtime(seed, dtype, wi
     case.check()
 
 
+@FUZZ
+@given(SEEDS, DTYPES, windows(), st.sampled_from(["AveragePool", "MaxPool"]), st.booleans())
+def test_pools_that_round_their_size_up_equal_onnx_runtime(seed, dtype, window, op, counted):
+    kernel, stride, pads, size = window
+    case, scale = Case(seed, dtype), np.float32(0.07)
+    point = case.point()
+    x = case.real("x", (1, 2, *size), scale, point)
+    options: dict[str, Any] = {"count_include_pad": int(counted)} if op == "AveragePool" else {}
+    result = case.model.node(op, [x], "pooled", kernel_shape=kernel, strides=stride, pads=pads, ceil_mode=1, **options)
+    wanted = (scale, point) if op == "MaxPool" else (case.scale(), case.point())
+    case.model.quantise(result, case.model.output("y", dtype), *wanted)
+    case.check()
+
+
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool", "ReduceMean"])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_global_pools_equal_onnx_runtime(op, dtype):

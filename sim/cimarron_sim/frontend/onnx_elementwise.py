@@ -45,6 +45,23 @@ def elementwise(context: Context, node: onnx.NodeProto, op: str, *sources: Reals
     )
 
 
+def _rounded_up(
+    geometry: dict[str, tuple[int, ...]], size: tuple[int, int], kernel: tuple[int, int]
+) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Padding and output of a pool that has one more window per axis if the last one leaves pixels over.
+
+    What that window lacks is padding behind the image. There is none if it would begin behind the image, too.
+    """
+    pads, out = list(geometry["pads"]), []
+    for axis, (pixels, taps, step) in enumerate(zip(size, kernel, geometry["stride"], strict=True)):
+        windows, over = divmod(pads[axis] + pixels + pads[axis + 2] - taps, step)
+        windows += 1
+        if over and windows * step < pads[axis] + pixels:
+            windows, pads[axis + 2] = windows + 1, pads[axis + 2] + step - over
+        out.append(windows)
+    return tuple(pads), (out[0], out[1])
+
+
 def _pool(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -> Value:
     op = "max_pool" if node.op_type.endswith("MaxPool") else "average_pool"
     context.verdict(op)
@@ -58,10 +75,15 @@ def _pool(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
         values = {"kernel_shape": size}
     kernel = pooling(label_of(node), tuple(values.get("kernel_shape", ())))
     geometry, out = convolution(label_of(node), values, (size[0], size[1]), kernel, batch * channels)
-    if geometry.pop("dilation") != (1, 1) or values.get("ceil_mode", 0):
-        raise Unsupported("it is dilated or rounds its size up", "use a plain pool")
-    if op == "average_pool" and any(geometry["pads"]) and values.get("count_include_pad", 0):
-        x, geometry["pads"] = _bordered(context, node, x, geometry["pads"]), (0, 0, 0, 0)
+    if geometry.pop("dilation") != (1, 1):
+        raise Unsupported("it is dilated", "use a plain pool")
+    pads = geometry["pads"]
+    if values.get("ceil_mode", 0):
+        geometry["pads"], out = _rounded_up(geometry, (size[0], size[1]), kernel)
+    if op == "average_pool" and any(pads) and values.get("count_include_pad", 0):
+        # The padding that makes room for the last window is not counted.
+        geometry["pads"] = tuple(now - before for now, before in zip(geometry["pads"], pads, strict=True))
+        x = _bordered(context, node, x, pads)
     if any(pad >= kernel[i % 2] for i, pad in enumerate(geometry["pads"])):
         raise ModelError(f"{label_of(node)} has windows of nothing but padding: {AGAIN}")
     value = elementwise(context, node, op, x, kernel=kernel, **geometry)
