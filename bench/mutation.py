@@ -43,13 +43,15 @@ class Subject:
     Parameters
     ----------
     config : MacroConfig
-        Bit-serial, every row at once, nothing skipped.
     units : dict of str to tuple of str
         Parts of the macro, and what the names of their cells contain once the netlist is flat.
+    held : int, optional
+        Operations of one plane that find a place while no answer is taken: as many as there are stages, if none.
     """
 
     config: MacroConfig
     units: dict[str, tuple[str, ...]]
+    held: int | None = None
 
 
 SUBJECTS = {
@@ -78,6 +80,21 @@ SUBJECTS = {
             "transposed products": ("*row_driver.*", "*row_product.*"),
             "best match": ("*best_match.*",),
         },
+    ),
+    # The dial: two planes per cycle, rows that take turns, planes that are skipped, trees in two levels.
+    "dial": Subject(
+        MacroConfig(
+            rows=10, words=4, cell_bits=2, max_weight_bits=8, max_act_bits=5, weight_sets=3,
+            planes_per_cycle=2, row_groups=2, plane_skipping=True, pipeline=1,
+        ),
+        {
+            "input driver": ("*driver.*",),
+            "write port": ("*write_port.*",),
+            "array": ("*array.*",),
+            "trees": ("*tree.*", "*counter.*"),
+            "accumulators": ("*column_?.*", "*input_sum.*"),
+        },
+        held=4,
     ),
 }  # fmt: skip
 
@@ -123,9 +140,10 @@ class Script:
 
     def __init__(self, config: MacroConfig, seed: int):
         sys.path.insert(0, str(ROOT / "tb"))
-        from tblib.macro import MacroModel, operations_of
+        from tblib.macro import MacroModel, occupied_cycles, operations_of
 
         self.config = config
+        self.cycles = occupied_cycles
         self.codes = operations_of(config)
         self.rng = np.random.default_rng(seed)
         self.model = MacroModel(config)
@@ -178,7 +196,9 @@ class Script:
             best = {"valid": 1, "index": index, "distance": distance}
             self.bests.append(BestLayout(self.config).const(best).as_bits())
         if not result.error:
-            self.planes += bits * (self.config.rows if code == Operation.TRANSPOSED else 1)
+            numbers = x & (1 << bits) - 1
+            numbers -= (numbers >> bits - 1 << bits) * signed
+            self.planes += self.cycles(self.config, numbers, bits, signed, Operation(code))
 
     def search_far(self) -> None:
         """Searches whose nearest word is at any distance: all words are equal, and random ones are rarely far."""
@@ -202,6 +222,11 @@ class Script:
                     self.write(set=0, row=row, width=width, signed=0, data=data)
                 self._operation(np.zeros(config.vector_words, np.int64), 0, 1, False, Operation.XOR, 0)
 
+    def beyond(self, field: str, first: int) -> int:
+        """A value of a field of a write, ``first`` or above, that the macro does not have."""
+        end = 1 << WriteLayout(self.config)[field].width
+        return first if end - first == 1 else int(self.rng.integers(first, end))
+
     def any_code(self) -> int:
         """An operation that the macro has."""
         return int(self.rng.choice(self.codes)) if len(self.codes) > 1 else Operation.MAC
@@ -215,9 +240,9 @@ class Script:
                 self.fill(weight_set, int(self.rng.choice(self.config.weight_widths)), bool(self.rng.integers(2)))
             elif choice == 1:
                 broken = [
-                    (self.config.weight_sets, 0, 0),
-                    (0, self.config.rows, 0),
-                    (0, 0, len(self.config.weight_widths)),
+                    (self.beyond("set", self.config.weight_sets), 0, 0),
+                    (0, self.beyond("row", self.config.rows), 0),
+                    (0, 0, self.beyond("width", len(self.config.weight_widths))),
                 ]
                 target, row, width = broken[self.rng.integers(3)]
                 data = int(self.rng.integers(1 << self.config.row_bits))
@@ -233,7 +258,7 @@ class Script:
                 self.operate(weight_set, act_bits, bool(self.rng.integers(2)), self.any_code())
 
 
-def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
+def write_script(config: MacroConfig, seed: int, held: int | None) -> dict[str, int]:
     """Write the bench's memories; returns its parameters."""
     script = Script(config, seed)
     for weight_set in range(config.weight_sets):
@@ -245,9 +270,10 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
         script.operate(index % config.weight_sets, 1 + index % config.max_act_bits, bool(index % 2), code)
     latency = Macro(config).latency
     burst_cycles = latency + script.planes - planes - 1
-    for index in range(latency):
+    held = latency if held is None else held
+    for index in range(held):
         script.operate(index % config.weight_sets, 1, False)
-    longest = config.max_act_bits * (config.rows if config.transposed else 1)
+    longest = config.max_act_bits * (config.rows if config.transposed else config.row_groups)
     if config.best_match:
         script.search_far()
         script.search_each()
@@ -271,7 +297,7 @@ def write_script(config: MacroConfig, seed: int) -> dict[str, int]:
         "BURST": burst,
         "BURST_LENGTH": BURST_LENGTH,
         "BURST_CYCLES": burst_cycles,
-        "STAGES": latency,
+        "STAGES": held,
         "PATIENCE": latency + longest + 1,
     }
 
@@ -371,7 +397,7 @@ def main() -> int:
     try:
         require("iverilog")
         faults = write_mutants(subject, arguments.mutants, arguments.seed)
-        parameters = write_script(subject.config, arguments.seed)
+        parameters = write_script(subject.config, arguments.seed, subject.held)
         write_twins(subject.config)
         sources = [str(WORK / "mutants.v"), str(Path(__file__).with_suffix(".v"))]
         override = [f"-Pmutation.{name}={value}" for name, value in parameters.items()]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.cosim
 @pytest.mark.slow
 # Samples in which ABC decides within its time about every mutant that is not caught.
-@pytest.mark.parametrize(("macro", "count", "seed"), [("mac", 12, 3), ("operations", 14, 4)])
+@pytest.mark.parametrize(("macro", "count", "seed"), [("mac", 12, 3), ("operations", 14, 4), ("dial", 12, 1)])
 def test_the_bench_catches_mutants_and_explains_the_others(macro, count, seed, tmp_path):
     report = tmp_path / "mutation.json"
     command = [sys.executable, "bench/mutation.py", "--macro", macro, "--mutants", str(count), "--seed", str(seed)]
