@@ -194,10 +194,14 @@ def normalisation(shift: float) -> dict[str, np.ndarray]:
         (["conv2d", "average_pool", "fully_connected"], branching_model(
             [POOLED, node("Flatten", ["g"], ["h"]), node("Gemm", ["h", "v", "c"], ["y"], alpha=0.3, beta=-1.5)]
         )),
+        (["conv2d", "conv2d", "requantise", "requantise", "concat"], branching_model(
+            [node("Conv", ["r", "w8", "b"], ["d"]), node("Concat", ["r", "d"], ["y"], axis=1)],
+            w8=RNG.normal(0, 0.4, (8, 8, 1, 1)).astype(np.float32),
+        )),
         (["conv2d", "conv2d"], normalised(0.4)),
         (["conv2d", "conv2d"], normalised(0.0, pads=[1, 1, 1, 1])),
     ],
-    ids=["maximum", "factors", "normalisation", "padded"],
+    ids=["maximum", "factors", "bias", "normalisation", "padded"],
 )  # fmt: skip
 def test_operators_that_the_quantiser_leaves_are_rewritten(files, ops, model):
     onnx.save(model, files[0])

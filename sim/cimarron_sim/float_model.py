@@ -15,7 +15,8 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
 
     A GlobalMaxPool is a MaxPool of the whole image, whose size the model must say. A Gemm's factors go into its
     constants. A BatchNormalization goes into the convolution behind it, if that alone reads it and has no padding,
-    which reads as 0 in front of the convolution and would be the shift; or if nothing is shifted.
+    which reads as 0 in front of the convolution and would be the shift; or if nothing is shifted. A bias that several
+    layers read is stored for each: the quantiser gives a bias the scale of one layer.
 
     Parameters
     ----------
@@ -35,6 +36,7 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
         elif node.op_type == "Gemm":
             _take_factors(model.graph, node, constants)
     _take_normalisations(model.graph, constants)
+    _part_biases(model.graph)
     return model
 
 
@@ -81,6 +83,18 @@ def _take_normalisations(graph: onnx.GraphProto, constants: dict[str, np.ndarray
         del conv.input[:]
         conv.input.extend(inputs)
         graph.node.remove(source)
+
+
+def _part_biases(graph: onnx.GraphProto) -> None:
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    seen: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in stored:
+            continue
+        if node.input[2] in seen:
+            value = numpy_helper.to_array(stored[node.input[2]])
+            node.input[2] = _store(graph, f"{node.output[0]}.own_bias", value)
+        seen.add(node.input[2])
 
 
 def _store(graph: onnx.GraphProto, name: str, value: np.ndarray) -> str:

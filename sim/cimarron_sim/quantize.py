@@ -87,7 +87,8 @@ def quantize(
             return None if array is None else {port.name: array}
 
     with tempfile.TemporaryDirectory(prefix="cimarron-") as scratch, _quiet():
-        source, prepared, result = (Path(scratch, name) for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+        source, prepared, result = Path(scratch, "float"), Path(scratch, "prepared"), Path(scratch, "int8", output.name)
+        result.parent.mkdir()
         onnx.save(proto, source)
         try:
             # Folds batch normalisation into convolutions, and what is constant. It takes a file: of a model in memory
