@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What adder trees cost: area per one-bit multiply-accumulate on FPGAs and in gates, and frequency on ECP5, as ratios.
 
 Run as ``python bench/area.py [TABLE ...]``; prints tables and writes each as ``build/bench/area_<table>.json``. Every

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What repeats in a macro, storage included, and what it has once: the parts that areas of whole arrays are sums of."""
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
