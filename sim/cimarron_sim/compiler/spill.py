@@ -212,10 +212,11 @@ class _Planner:
             needs = self.need(step, spilled)
             parts = ", ".join(f"{name!r} {size}" for name, size in needs.items())
             total = sum(map(self._align, needs.values()))
+            gaps = "" if total > self.config.act_buffer_bytes else ", but not in the gaps between what is kept there"
             raise CompileError(
                 f"{self.order.steps[step]} needs {total} bytes of activation buffer at once, even for a single row of"
-                f" its output ({parts}), there are {self.config.act_buffer_bytes}: choose a configuration with a larger"
-                f" act_buffer_bytes"
+                f" its output ({parts}), there are {self.config.act_buffer_bytes}{gaps}: choose a configuration with a"
+                f" larger act_buffer_bytes"
             )
         enough = {name: size for name, (gain, size) in freed.items() if gain >= before}
         if enough:
