@@ -279,10 +279,20 @@ def test_latency_is_the_declared_constant(act_bits):
     assert session.dut.latency == 4
 
 
-@pytest.mark.parametrize("planes", [1, 8])
-def test_no_wire_of_the_verilog_is_without_bits(planes, tmp_path):
-    """As many planes per cycle as there are leave a single step, and nothing to keep: Verilog has no empty wires."""
-    config = MacroConfig(rows=4, words=4, max_act_bits=planes, planes_per_cycle=planes)
+@pytest.mark.parametrize(
+    "config",
+    [
+        # As many planes per cycle as there are leave a single step, and nothing to keep.
+        MacroConfig(rows=4, words=4, max_act_bits=1, planes_per_cycle=1),
+        MacroConfig(rows=4, words=4, max_act_bits=8, planes_per_cycle=8),
+        # One row group, and one set, need no bits of a memory's address.
+        MacroConfig(rows=4, words=4, weight_sets=4, target="ecp5", storage="block_ram"),
+        MacroConfig(rows=4, words=4, weight_sets=1, row_groups=4, target="ecp5", storage="lut_ram"),
+    ],
+    ids=name,
+)
+def test_no_wire_of_the_verilog_is_without_bits(config, tmp_path):
+    """Verilog has no empty wires."""
     assert "[-1:0]" not in write_verilog(Macro(config), tmp_path, "macro").read_text()
 
 

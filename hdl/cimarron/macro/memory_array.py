@@ -32,8 +32,10 @@ class LutRamArray(BitCellArray):
         config = self.config
         group_bits = (config.row_groups - 1).bit_length()
         set_bits = (config.weight_sets - 1).bit_length()
-        # Division by a constant: blocks start at its multiples.
-        block, row, written_set = Signal(group_bits), Signal(range(config.group_rows)), Signal(set_bits)
+        # Division by a constant: blocks start at its multiples. Verilog has no wires without bits.
+        block = Signal(max(1, group_bits))
+        row = Signal(range(max(2, config.group_rows)))
+        written_set = Signal(max(1, set_bits))
         m.d.comb += row.eq(self.row)
         for index in range(1, config.row_groups):
             with m.If(self.row >= index * config.group_rows):
@@ -51,7 +53,8 @@ class LutRamArray(BitCellArray):
             )
             m.submodules[name] = memory
             port = memory.write_port()
-            m.d.comb += [port.en.eq(write), port.addr.eq(Cat(block, written_set)), port.data.eq(self.data)]
+            m.d.comb += [port.en.eq(write), port.data.eq(self.data)]
+            m.d.comb += port.addr.eq(Cat(block[:group_bits], written_set[:set_bits]))
             source = self.source_of(index)
             return self.read(m, memory, index, Cat(source.row_group[:group_bits], source.set[:set_bits]))
 
