@@ -54,17 +54,19 @@ class Subject:
     held: int | None = None
 
 
+_PARTS = {
+    "input driver": ("*driver.*",),
+    "write port": ("*write_port.*",),
+    "array": ("*array.*",),
+    "trees": ("*tree.*", "*counter.*"),
+    "accumulators": ("*column_?.*", "*input_sum.*"),
+}
+
 SUBJECTS = {
     # Two cell widths deep, three formats wide, a row, a set and a width too few for their fields.
     "mac": Subject(
         MacroConfig(rows=3, words=4, cell_bits=2, max_weight_bits=8, max_act_bits=3, weight_sets=3),
-        {
-            "input driver": ("*driver.*",),
-            "write port": ("*write_port.*",),
-            "array": ("*array.*",),
-            "trees": ("*tree.*", "*counter.*"),
-            "accumulators": ("*column_?.*", "*input_sum.*"),
-        },
+        _PARTS,
     ),
     # The same with more outputs than rows and two column groups.
     "operations": Subject(
@@ -87,13 +89,7 @@ SUBJECTS = {
             rows=10, words=4, cell_bits=2, max_weight_bits=8, max_act_bits=5, weight_sets=3,
             planes_per_cycle=2, row_groups=2, plane_skipping=True, pipeline=1,
         ),
-        {
-            "input driver": ("*driver.*",),
-            "write port": ("*write_port.*",),
-            "array": ("*array.*",),
-            "trees": ("*tree.*", "*counter.*"),
-            "accumulators": ("*column_?.*", "*input_sum.*"),
-        },
+        _PARTS,
         held=4,
     ),
 }  # fmt: skip
@@ -258,8 +254,9 @@ class Script:
                 self.operate(weight_set, act_bits, bool(self.rng.integers(2)), self.any_code())
 
 
-def write_script(config: MacroConfig, seed: int, held: int | None) -> dict[str, int]:
+def write_script(subject: Subject, seed: int) -> dict[str, int]:
     """Write the bench's memories; returns its parameters."""
+    config = subject.config
     script = Script(config, seed)
     for weight_set in range(config.weight_sets):
         script.fill(weight_set, config.weight_widths[weight_set % len(config.weight_widths)], True)
@@ -270,7 +267,7 @@ def write_script(config: MacroConfig, seed: int, held: int | None) -> dict[str, 
         script.operate(index % config.weight_sets, 1 + index % config.max_act_bits, bool(index % 2), code)
     latency = Macro(config).latency
     burst_cycles = latency + script.planes - planes - 1
-    held = latency if held is None else held
+    held = latency if subject.held is None else subject.held
     for index in range(held):
         script.operate(index % config.weight_sets, 1, False)
     longest = config.max_act_bits * (config.rows if config.transposed else config.row_groups)
@@ -397,7 +394,7 @@ def main() -> int:
     try:
         require("iverilog")
         faults = write_mutants(subject, arguments.mutants, arguments.seed)
-        parameters = write_script(subject.config, arguments.seed, subject.held)
+        parameters = write_script(subject, arguments.seed)
         write_twins(subject.config)
         sources = [str(WORK / "mutants.v"), str(Path(__file__).with_suffix(".v"))]
         override = [f"-Pmutation.{name}={value}" for name, value in parameters.items()]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cimarron.board.board import BOARDS, Board
+from cimarron.board.board import BOARDS
 from cimarron.config import PRESETS, SocConfig
 from cimarron_sim.fpga.bitstream import build_bitstream
 from cimarron_sim.fpga.fit import FitError
@@ -43,18 +43,17 @@ def variant(setting: dict[str, Any]) -> SocConfig:
     return replace(default, engine=engine, ram_bytes=RAM_BYTES, clock_hz=BOARD.oscillator_hz)
 
 
-def measure(name: str, board: Board, console: Console) -> dict[str, Any]:
+def measure(name: str, console: Console) -> dict[str, Any]:
     """One setting: what its netlist takes, and if it fits, what it takes placed and how fast it may become."""
     row: dict[str, Any] = {"setting": name}
     folder = Path("build/placing") / name.replace(" ", "_")
     try:
-        summary = build_bitstream(board, variant(SETTINGS[name]), folder, route=False, console=console)
+        summary = build_bitstream(BOARD, variant(SETTINGS[name]), folder, route=False, console=console)
     except FitError as error:
         return row | {"refused": str(error)}
     record = summary.record()
-    row |= {kind: record["resources"][kind] for kind in ("luts", "ffs", "brams")}
-    row |= {"clocks": record["clocks"]}
-    return row
+    resources = {kind: record["resources"][kind] for kind in ("luts", "ffs", "brams")}
+    return row | resources | {"clocks": record["clocks"]}
 
 
 def main() -> None:
@@ -66,7 +65,7 @@ def main() -> None:
     rows = []
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for name in names:
-        rows.append(measure(name, BOARD, console))
+        rows.append(measure(name, console))
         (OUTPUT / "placing.json").write_text(json.dumps(rows, indent=1) + "\n")
     table = Table("setting", "LUTs, netlist", "placed", "part has", "FFs", "block RAMs", "clock, estimated")
     for row in rows:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from benchlib import models
 from cimarron_sim.frontend import ModelError, load
-from cimarron_sim.graph import Graph
+from cimarron_sim.graph import WEIGHTED, Graph
 from cimarron_sim.inputs import InputError, read_inputs
 from cimarron_sim.reference import execute
 from numpy.typing import NDArray
@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 OUTPUT = Path("build/bench")
 
 ROWS = 64
-
-#: Operators that the macro computes.
-LAYERS = ("conv2d", "depthwise_conv2d", "fully_connected")
 
 Vectors = NDArray[np.int64]
 
@@ -96,7 +93,7 @@ def cut(tensor: np.ndarray) -> Vectors:
 
 def vectors(graph: Graph, inputs: list[np.ndarray]) -> Vectors:
     """Vectors of all inferences, shape (vectors, rows); none if no layer with weights reads int8."""
-    read = dict.fromkeys(node.inputs[0] for node in graph.nodes if node.op in LAYERS)
+    read = dict.fromkeys(node.inputs[0] for node in graph.nodes if node.op in WEIGHTED)
     names = [name for name in read if graph.tensors[name].dtype == np.int8]
     found = [np.zeros((0, ROWS), np.int64)]
     for array in inputs:

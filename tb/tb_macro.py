@@ -21,7 +21,14 @@ from cocotb.task import Task
 from cocotb.triggers import RisingEdge, Timer
 from cocotb.types import LogicArray
 from tblib.defined import stay_defined
-from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payloads
+from tblib.macro import (
+    MacroScoreboard,
+    declared_latency,
+    occupied_cycles,
+    operation_payload,
+    random_integers,
+    row_payloads,
+)
 from tblib.macro_coverage import MacroCollector, macro_coverage
 from tblib.stream import StreamMonitor, StreamPins, StreamSink, StreamSource
 
@@ -34,9 +41,6 @@ PAYLOADS = {"o_stream__valid": ("o_stream__payload",)}
 
 #: What the tests of this run have met so far.
 COVERAGE = macro_coverage()
-
-#: Cycles from an operation of one cycle to its result: the datasheet's figure.
-LATENCY = 4 + CONFIG.pipeline + (CONFIG.storage == "block_ram")
 
 #: Transfers that write a whole set.
 FILL = CONFIG.rows * CONFIG.write_beats
@@ -301,7 +305,8 @@ async def operations_take_their_declared_cycles_and_latency(dut):
     await bench.until(2, 20)
     bench.check(20)
     assert np.diff(bench.taken).tolist() == cycles[:-1]
-    assert np.subtract(bench.answered, bench.taken).tolist() == [LATENCY + count - 1 for count in cycles]
+    latency = declared_latency(CONFIG)
+    assert np.subtract(bench.answered, bench.taken).tolist() == [latency + count - 1 for count in cycles]
 
 
 @cocotb.test()

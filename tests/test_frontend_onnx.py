@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from cimarron_sim.frontend import ModelError, inspect, load
+from cimarron_sim.frontend import ModelError, load, survey
 from cimarron_sim.frontend import onnx as frontend
 from cimarron_sim.reference import execute
 from onnx import TensorProto, helper, numpy_helper
@@ -328,7 +328,7 @@ def test_all_unsupported_operators_are_named():
     assert "ArgMax 'best'" in sentence
 
 
-def test_inspect_lists_every_operator_without_raising(tmp_path):
+def test_a_survey_lists_every_operator_without_raising(tmp_path):
     rng, made = np.random.default_rng(11), QdqModel()
     x = made.dequantise(made.input("x", (1, 4, 6, 6), np.int8), "x_real", np.float32(0.5), np.int8(0))
     grouped = made.weights("g", rng.integers(-9, 9, (4, 2, 3, 3)).astype(np.int8), np.float32(0.5))
@@ -341,7 +341,7 @@ def test_inspect_lists_every_operator_without_raising(tmp_path):
     made.node("Tanh", [x], made.output("y"))
     path = tmp_path / "model.onnx"
     path.write_bytes(made.bytes())
-    operators = inspect(path)
+    operators = survey(path).operators
     assert [(o.name, o.op, o.becomes) for o in operators] == [
         ("grouped", "Conv", ""),
         ("depthwise", "Conv", "depthwise_conv2d"),

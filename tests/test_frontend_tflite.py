@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cimarron.isa import Profile
-from cimarron_sim.frontend import ModelError, inspect, load
+from cimarron_sim.frontend import ModelError, load, survey
 from cimarron_sim.frontend import tflite as frontend
 from cimarron_sim.reference import execute
 from tflite_model import TfliteModel, schema
@@ -65,7 +65,7 @@ def test_content_tells_the_format(tmp_path):
     path.write_bytes(_network().bytes())
     graph = load(path)
     assert graph.model_hash == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert [operator.becomes for operator in inspect(path)] == ["conv2d", "max_pool", "fully_connected"]
+    assert [operator.becomes for operator in survey(path).operators] == ["conv2d", "max_pool", "fully_connected"]
 
 
 def test_float_ends_are_converted_by_the_caller():
@@ -123,7 +123,7 @@ def test_all_unsupported_operators_are_named():
     sentence = _refusal(made)
     assert "TANH 'tanh_3': no layer does this (compute it outside the model)" in sentence
     assert "LOGISTIC 'logistic_4'" in sentence
-    verdicts = frontend.inspect(made.bytes(), "model.tflite")
+    verdicts = frontend.survey(made.bytes(), "model.tflite").operators
     assert [verdict.supported for verdict in verdicts] == [True, True, True, False, False]
 
 

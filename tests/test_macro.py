@@ -15,7 +15,14 @@ from cimarron.macro.ports import Operation, OperationLayout, WriteLayout
 from cimarron_sim.reference.macro import dot_products
 from cimarron_sim.runner.bench import SIMULATORS, run_bench
 from cimarron_sim.runner.verilog import write_verilog
-from tblib.macro import MacroScoreboard, occupied_cycles, operation_payload, random_integers, row_payloads
+from tblib.macro import (
+    MacroScoreboard,
+    declared_latency,
+    occupied_cycles,
+    operation_payload,
+    random_integers,
+    row_payloads,
+)
 
 GEOMETRIES = [
     MacroConfig(rows=2, words=4, cell_bits=1, max_weight_bits=4, weight_sets=1),
@@ -101,11 +108,6 @@ def name(config: MacroConfig) -> str:
     dial += "-pumped" if config.double_pumped else ""
     built = f"{config.target}-{config.adder}-{config.storage}-{config.write_bits}w"
     return f"{config.rows}x{weights}-{config.weight_sets}sets-x{config.max_act_bits}b-{built}-{dial}"
-
-
-def declared_latency(config: MacroConfig) -> int:
-    """Cycles from an operation of one cycle to its result: the datasheet's figure."""
-    return 4 + config.pipeline + (config.storage == "block_ram")
 
 
 class Session:

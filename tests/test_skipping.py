@@ -1,25 +1,20 @@
 """The bench of plane skipping: planes counted by hand, as the macro's model counts them, over the right activations."""
 
-import importlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_module import bench
 from cimarron.config import MacroConfig
 from cimarron_sim.reference import execute
 from random_graphs import Builder
 from tblib.macro import occupied_cycles
 
-BENCH = Path(__file__).parents[1] / "bench"
-
 
 @pytest.fixture(scope="module")
 def skipping():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        return importlib.import_module("skipping")
+    return bench("skipping")
 
 
 # In the order of `WAYS`: two's complement, its repeated signs left out, x + 128, magnitudes, one sign after the other.

@@ -1,11 +1,12 @@
 """Rewrites of a float ONNX model, for operators that ONNX Runtime's quantiser leaves in float32 or gets wrong."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from .frontend.onnx_context import attributes
 
 __all__ = ["rewrite"]
 
@@ -41,7 +42,7 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _take_factors(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> None:
-    values = _attributes(node)
+    values = attributes(node)
     factors = list(zip(node.input[1:], (values.get("alpha", 1.0), values.get("beta", 1.0)), strict=False))
     if not all(name in constants for name, _ in factors if name) or all(factor == 1 for _, factor in factors):
         return
@@ -64,9 +65,9 @@ def _take_normalisations(graph: onnx.GraphProto, constants: dict[str, np.ndarray
         if not all(name in constants for name in (*source.input[1:], *filter(None, conv.input[1:]))):
             continue
         gain, shift, mean, variance = (constants[name].astype(np.float64) for name in source.input[1:5])
-        factor = gain / np.sqrt(variance + _attributes(source).get("epsilon", 1e-5))
+        factor = gain / np.sqrt(variance + attributes(source).get("epsilon", 1e-5))
         offset = shift - mean * factor
-        values = _attributes(conv)
+        values = attributes(conv)
         is_padded = any(values.get("pads", ())) or values.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
         if is_padded and offset.any():
             continue
@@ -100,7 +101,3 @@ def _part_biases(graph: onnx.GraphProto) -> None:
 def _store(graph: onnx.GraphProto, name: str, value: np.ndarray) -> str:
     graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
     return name
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 from cimarron.isa import Profile
 
-__all__ = ["Graph", "GraphError", "MAX_VALUES", "Node", "OPERATORS", "Port", "Quantization", "Tensor"]
+__all__ = ["Graph", "GraphError", "MAX_VALUES", "Node", "OPERATORS", "Port", "Quantization", "Tensor", "WEIGHTED"]
 
 _MANY = 1024
 
@@ -80,7 +80,8 @@ _REQUIRED = {
     "pad": ("pads", "value"),
     "concat": ("axis",),
 }
-_WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
+#: Operators with weights.
+WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
 
 #: Scaling that operators with weights need, and that the others need, by profile.
 _SCALING = {Profile.ONNX: ("scale",), Profile.TFLM: ("multiplier", "shift")}
@@ -325,9 +326,9 @@ class Graph:
             raise GraphError(f"node {node.name!r} ({node.op}) has one output, not {len(node.outputs)}")
         required = _REQUIRED.get(node.op, ())
         output = self.tensors.get(node.outputs[0])
-        if node.op in _WEIGHTED and output is not None and output.dtype == np.int32:
+        if node.op in WEIGHTED and output is not None and output.dtype == np.int32:
             required = tuple(name for name in required if name not in _CLAMPS)
-        elif node.op in _WEIGHTED or node.op in _SCALED[self.profile]:
+        elif node.op in WEIGHTED or node.op in _SCALED[self.profile]:
             required += _SCALING[self.profile]
         if missing := [name for name in required if name not in node.attributes]:
             raise GraphError(f"node {node.name!r} ({node.op}) lacks the attribute {', '.join(missing)}")

@@ -18,6 +18,7 @@ __all__ = [
     "MacroModel",
     "MacroScoreboard",
     "Result",
+    "declared_latency",
     "occupied_cycles",
     "operation_payload",
     "operations_of",
@@ -103,6 +104,11 @@ def operation_payload(
     if config.gating:
         fields["idle"] = idle
     return OperationLayout(config).const(fields).as_bits()
+
+
+def declared_latency(config: MacroConfig) -> int:
+    """Cycles from an operation of one cycle to its result: the datasheet's figure."""
+    return 4 + config.pipeline + (config.storage == "block_ram")
 
 
 def occupied_cycles(

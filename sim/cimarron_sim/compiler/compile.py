@@ -8,13 +8,13 @@ import numpy as np
 from cimarron.config import EngineConfig, SocConfig
 from cimarron.isa import PROGRAM_OFFSET, RAM_BASE, Profile, Step
 
-from ..graph import Graph, Tensor
+from ..graph import WEIGHTED, Graph, Tensor
 from .bound import NO_BOUND, load_bound, mac_bound, peak_macs, store_bound
 from .check import Place, check
 from .errors import CompileError
 from .fold import fold
 from .image import HEADER_BYTES, descriptor, finish, step
-from .layer import WEIGHTED, read_layer
+from .layer import read_layer
 from .layout import Layout, lay_out
 from .operator import EngineLayer
 from .plan import Plan, plan_network

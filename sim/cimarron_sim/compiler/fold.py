@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from cimarron.isa import Profile
 
-from ..graph import Graph, Node, Tensor
+from ..graph import WEIGHTED, Graph, Node, Tensor
 from .fixed_point import requantise_channels
 from .table import requantised
 
 __all__ = ["Folding", "fold"]
-
-_WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
 
 #: Units in the last place, both ways, within which a scale is looked for.
 _REACH = 16
@@ -54,7 +52,7 @@ def fold(graph: Graph) -> Folding:
     for node in graph.nodes:
         layer = nodes.get(node.inputs[0])
         folded = None
-        if node.op == "requantise" and layer is not None and layer.op in _WEIGHTED and readers[node.inputs[0]] == 1:
+        if node.op == "requantise" and layer is not None and layer.op in WEIGHTED and readers[node.inputs[0]] == 1:
             folded = _folded(graph, layer, node)
         if folded is None:
             nodes[node.outputs[0]] = node

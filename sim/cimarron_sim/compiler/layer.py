@@ -10,10 +10,7 @@ from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 from .window import Window, read_window
 
-__all__ = ["WEIGHTED", "MacLayer", "read_layer"]
-
-#: Operators of the graph with weights: see `read_layer`.
-WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
+__all__ = ["MacLayer", "read_layer"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

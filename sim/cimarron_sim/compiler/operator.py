@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from cimarron.config import EngineConfig
 
-from ..graph import Graph, Node, Tensor
+from ..graph import WEIGHTED, Graph, Node, Tensor
 from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
 from .mapping import Candidate, Part, choose
@@ -104,14 +104,14 @@ def read_operator(
     CompileError
         If the hardware cannot run it.
     """
-    if node.op in ("fully_connected", "conv2d", "depthwise_conv2d"):
+    if node.op in WEIGHTED:
         layer = read_layer(graph, node)
         widest = config.macro.weight_widths[-1]
-        if layer.channel_outputs and layer.weight_bits > widest:
-            # Two weights for one need windows whose rows are single runs: those of all channels.
-            layer = layer.spread()
-        elif layer.channel_outputs > config.macro.outputs(weight_form(layer, config)[0]):
-            # A word tile holds all outputs of a channel, or outputs of all channels.
+        # Two weights for one need windows whose rows are single runs: those of all channels. And a word tile holds all
+        # outputs of a channel, or outputs of all channels.
+        if layer.channel_outputs and (
+            layer.weight_bits > widest or layer.channel_outputs > config.macro.outputs(weight_form(layer, config)[0])
+        ):
             layer = layer.spread()
     elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
         layer = read_pool(graph, node)

@@ -8,7 +8,7 @@ from . import onnx, tflite
 from .model import ModelError, Operator
 from .part import Survey
 
-__all__ = ["ModelError", "Operator", "Survey", "inspect", "load", "survey"]
+__all__ = ["ModelError", "Operator", "Survey", "load", "survey"]
 
 #: Bytes 4 to 8 of a TFLite flatbuffer.
 _TFLITE = b"TFL3"
@@ -38,20 +38,8 @@ def load(path: str | Path) -> Graph:
     return _format(data).load(data, str(path))
 
 
-def inspect(path: str | Path) -> tuple[Operator, ...]:
-    """Verdict on every operator of a model file, in the order of execution.
-
-    Raises
-    ------
-    ModelError
-        If the file is not a model or is malformed; an operator that is not supported is no reason.
-    """
-    data = _read(path)
-    return _format(data).inspect(data, str(path))
-
-
 def survey(path: str | Path) -> Survey:
-    """Verdicts as `inspect` gives them, and the layers that are understood, whether or not others are refused.
+    """Verdict on every operator of a model file, in the order of execution, and the layers that are understood.
 
     Raises
     ------

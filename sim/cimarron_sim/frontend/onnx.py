@@ -9,12 +9,12 @@ from google.protobuf.message import DecodeError
 from onnx import checker, numpy_helper, shape_inference
 
 from ..graph import Graph, GraphError
-from .model import ModelError, Operator, require_supported
+from .model import ModelError, require_supported
 from .onnx_lowering import SUPPORTED, Lowering
 from .onnx_quantised import twin
 from .part import Survey
 
-__all__ = ["inspect", "load", "survey"]
+__all__ = ["load", "survey"]
 
 _OPSETS = range(10, 22)
 _QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
@@ -41,24 +41,8 @@ def load(data: bytes, path: str) -> Graph:
     return lowering.graph(hashlib.sha256(data).hexdigest())
 
 
-def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
-    """Verdict on every operator of an ONNX file.
-
-    Parameters
-    ----------
-    data : bytes
-    path : str
-
-    Raises
-    ------
-    ModelError
-        If it is not a model, or a malformed one.
-    """
-    return tuple(_lower(data, path).operators)
-
-
 def survey(data: bytes, path: str) -> Survey:
-    """Every operator of an ONNX file, and the layers that are understood; see `inspect`."""
+    """Every operator of an ONNX file, and the layers that are understood."""
     lowering = _lower(data, path)
     try:
         return Survey(tuple(lowering.operators), lowering.absorbed, lowering.part())

@@ -60,12 +60,8 @@ def _qlinear_conv(context: Context, node: onnx.NodeProto, inputs: list[Value | N
     x, w, wanted, dtype = operands
     if w.data.ndim != 4:
         raise Unsupported(f"it has {w.data.ndim - 2} spatial dimensions", "use a two-dimensional convolution")
-    bias = inputs[8] if len(inputs) > 8 else None
-    if not isinstance(bias, Constant | None) or (bias is not None and bias.data.dtype != np.int32):
-        raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
-    layer = convolve(context, node, x, w, None)
-    if bias is not None:
-        layer = dataclasses.replace(layer, bias=_of_sums(bias, x, w))
+    bias = _bias(inputs[8] if len(inputs) > 8 else None, x, w)
+    layer = dataclasses.replace(convolve(context, node, x, w, None), bias=bias)
     return context.draft.add_layer(layer, node.output[0], dtype, wanted)
 
 
@@ -91,19 +87,21 @@ def _qgemm(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) -
     if operands is None:
         return context.unknown(node)
     x, w, wanted, dtype = operands
-    w, bias = scaled(w, values.get("alpha", 1.0)), inputs[6]
-    if not isinstance(bias, Constant | None) or (bias is not None and bias.data.dtype != np.int32):
-        raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
+    w = scaled(w, values.get("alpha", 1.0))
+    bias = _bias(inputs[6], x, w)
     w = matrix(w, axis) if axis == 0 else transposed(matrix(w))
     layer = multiply(context, node, x, w, None)
     assert isinstance(layer, Layer)
-    if bias is not None:
-        layer = dataclasses.replace(layer, bias=_of_sums(bias, x, w))
+    layer = dataclasses.replace(layer, bias=bias)
     return context.draft.add_layer(layer, node.output[0], dtype, wanted)
 
 
-def _of_sums(bias: Constant, x: Reals, w: QuantizedConstant) -> QuantizedConstant:
-    """A bias in the integers of the layer's sums."""
+def _bias(bias: Value | None, x: Reals, w: QuantizedConstant) -> QuantizedConstant | None:
+    """A bias in the integers of the layer's sums; it may be absent."""
+    if bias is None:
+        return None
+    if not isinstance(bias, Constant) or bias.data.dtype != np.int32:
+        raise Unsupported("its bias is computed or not int32", "store the bias as an initialiser of int32")
     products = x.quantization.scale * w.quantization.scale
     scale = Quantization(products, np.zeros(products.shape, np.int32), 0 if products.ndim else None)
     return QuantizedConstant(bias.data, scale)

@@ -3,12 +3,12 @@
 import hashlib
 
 from ..graph import Graph, GraphError
-from .model import ModelError, Operator, require_supported
+from .model import ModelError, require_supported
 from .part import Survey
 from .tflite_file import read_model
 from .tflite_lowering import SUPPORTED, TfliteLowering
 
-__all__ = ["inspect", "load", "survey"]
+__all__ = ["load", "survey"]
 
 
 def load(data: bytes, path: str) -> Graph:
@@ -34,24 +34,8 @@ def load(data: bytes, path: str) -> Graph:
         raise ModelError(f"{path} contradicts itself ({error}): convert the model again") from None
 
 
-def inspect(data: bytes, path: str) -> tuple[Operator, ...]:
-    """Verdict on every operator of a TFLite file.
-
-    Parameters
-    ----------
-    data : bytes
-    path : str
-
-    Raises
-    ------
-    ModelError
-        If it is not a model, or a malformed one.
-    """
-    return tuple(_lower(data, path).operators)
-
-
 def survey(data: bytes, path: str) -> Survey:
-    """Every operator of a TFLite file, and the layers that are understood; see `inspect`."""
+    """Every operator of a TFLite file, and the layers that are understood."""
     lowering = _lower(data, path)
     try:
         return Survey(tuple(lowering.operators), {}, lowering.part())
