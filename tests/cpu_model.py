@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from cimarron.isa import Step
+from cimarron.isa import WINDOW_WORDS, Step
 from cimarron_sim.reference.fixed_point import multiply, reciprocal, round_shift
 
 __all__ = ["compute"]
@@ -28,14 +28,17 @@ def _softmax(x: np.ndarray, exponentials: np.ndarray) -> np.ndarray:
     return np.minimum(round_shift(shares, bits - 20 + 23), 255)
 
 
-def _window_sums(x: np.ndarray, window: Sequence[int]) -> np.ndarray:
-    images, height, width, channels, kernel_h, kernel_w, stride_h, stride_w, out_h, out_w = window
-    x = x.reshape(images, height, width, channels)
-    total = np.zeros((images, out_h, out_w, channels), np.float32)
-    for h in range(kernel_h):
-        for w in range(kernel_w):
-            rows = slice(h, h + (out_h - 1) * stride_h + 1, stride_h)
-            total += x[:, rows, w : w + (out_w - 1) * stride_w + 1 : stride_w]
+def _window_sum(x: np.ndarray, window: dict[str, int], order: Sequence[int], index: int) -> np.float32:
+    """Sum number `index`, each value and each addition one word of the order."""
+    index, channel = divmod(index, window["channels"])
+    index, column = divmod(index, window["out_width"])
+    image, line = divmod(index, window["out_height"])
+    row = image * window["height"] + line * window["stride_h"]
+    corner = (row * window["width"] + column * window["stride_w"]) * window["channels"] + channel
+    stack: list[np.float32] = []
+    for word in order:
+        stack.append(x[corner + word] if word >= 0 else stack.pop() + stack.pop())
+    (total,) = stack
     return total
 
 
@@ -75,10 +78,16 @@ def compute(kind: Step, words: Sequence[int], activations: bytearray, memory: by
             terms = (powers[:, 0] * 2.0 ** -powers[:, 1])[tensor(x, count * rows)].reshape(rows, count)
             result = _ladder(memory, ladder, _ordered(terms / terms.sum(axis=1, keepdims=True)))
         case Step.MEAN:
-            x, y, *window, table, ladder = words
-            values = tensor(x, int(np.prod(window[:4])))
-            real = np.frombuffer(memory, "<f4", 256, table)[values]
-            result = _ladder(memory, ladder, _ordered(_window_sums(real, window)))
+            x, low, high, y, *window, table, ladder, orders = words
+            shape: dict[str, int] = dict(zip(WINDOW_WORDS, window, strict=True))
+            real = np.frombuffer(memory, "<f4", 256, table)[tensor(x, int(np.prod(window[:4])))]
+            count = int(np.prod([shape[name] for name in ("images", "out_height", "out_width", "channels")]))
+            result, other = tensor(low, count).astype(np.int64), tensor(high, count)
+            length = 2 * shape["kernel_h"] * shape["kernel_w"] - 1
+            order = np.frombuffer(memory, "<i4", shape["orders"] * length, orders).reshape(-1, length)
+            for index in np.flatnonzero(result != other).tolist():
+                total = _window_sum(real, shape, order[index % len(order)], index)
+                result[index] = _ladder(memory, ladder, _ordered(np.array([total])))[0]
         case _:
             raise ValueError(f"the CPU has no step {kind!r}")
     content = (result.astype(np.int64) & 0xFF).astype(np.uint8).tobytes()

@@ -164,12 +164,17 @@ class Builder:
 
     def _plain(self, op, inputs, shape, dtype, zero_point, scale, **attributes):
         """Append an operator without weights; clamps leave out a few values."""
-        limits, name = np.iinfo(dtype), f"layer{len(self.nodes)}"
-        clamps = {} if op in ("mean", "softmax") else {"clamp_min": limits.min + 3, "clamp_max": limits.max - 3}
+        name = f"layer{len(self.nodes)}"
+        clamps = {} if op in ("mean", "softmax") else self._clamps(dtype)
         y = self._tensor(f"{name}.y", shape, dtype, zero_point, scale=scale)
         self.nodes.append(Node(name, op, inputs, (y,), {**clamps, **attributes}))
         self.last = y
         return self
+
+    @staticmethod
+    def _clamps(dtype):
+        limits = np.iinfo(dtype)
+        return {"clamp_min": limits.min + 3, "clamp_max": limits.max - 3}
 
     def _scaling(self, *reals):
         """Scaling of an operator without weights: that of profile ONNX is in its tensors."""
@@ -179,12 +184,12 @@ class Builder:
         multiplier = np.round(fraction * (2**31 - 1)).astype(np.int32)
         return {"multiplier": multiplier, "shift": shift.astype(np.int32)}
 
-    def average_pool(self, kernel, stride, pads=(0, 0, 0, 0)):
-        """Append an average pool of the input's scale."""
+    def average_pool(self, kernel, stride, pads=(0, 0, 0, 0), scale=None):
+        """Append an average pool, of the input's scale if it has none of its own."""
         x = self.tensors[self.last]
         padded = x.shape[1] + pads[0] + pads[2], x.shape[2] + pads[1] + pads[3]
         out = [(size - k) // s + 1 for size, k, s in zip(padded, kernel, stride, strict=True)]
-        shape, scale = (x.shape[0], *out, x.shape[3]), float(x.quantization.scale)
+        shape, scale = (x.shape[0], *out, x.shape[3]), scale or float(x.quantization.scale)
         attributes = {"kernel": kernel, "stride": stride, "pads": pads}
         return self._plain("average_pool", (self.last,), shape, x.dtype, x.zero_point, scale, **attributes)
 
@@ -192,7 +197,16 @@ class Builder:
         """Append a mean over the pixels, or other axes, to half the scale."""
         x = self.tensors[self.last]
         shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-        return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=axes, **self._scaling(2.0))
+        scaling = self._scaling(2.0)
+        if self.profile is Profile.ONNX:
+            count = np.prod([x.shape[axis] for axis in axes])
+            scaling = {"scale": np.float32(x.quantization.scale / (0.5 * count)), **self._clamps(dtype)}
+        return self._plain("mean", (self.last,), shape, dtype, zero_point, 0.5, axes=axes, **scaling)
+
+    def real_mean(self, scale, dtype: DTypeLike = np.int8, zero_point=0):
+        """Append a mean of real numbers over the pixels."""
+        x = self.tensors[self.last]
+        return self._plain("real_mean", (self.last,), (x.shape[0], 1, 1, x.shape[3]), dtype, zero_point, scale)
 
     def requantise(self, scale, dtype: DTypeLike = np.int8, zero_point=0):
         """Append a requantisation."""

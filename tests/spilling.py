@@ -8,11 +8,12 @@ from cimarron.config import PRESETS, SocConfig
 from cimarron.isa import Profile
 from cimarron_sim.compiler import CompileError
 from cimarron_sim.compiler.compile import compile
+from cimarron_sim.compiler.plan import plan_network
 from cimarron_sim.compiler.program import Program
 from cimarron_sim.graph import Graph
 from random_graphs import Builder
 
-__all__ = ["random_network", "small_buffer", "smallest_buffer"]
+__all__ = ["assert_nothing_overlaps", "random_network", "small_buffer", "smallest_buffer"]
 
 
 def small_buffer(act_buffer_bytes: int, config: SocConfig = PRESETS["tiny"]) -> SocConfig:
@@ -30,6 +31,22 @@ def smallest_buffer(graph: Graph, most: int) -> tuple[SocConfig, Program] | None
         except CompileError:
             size *= 2
     return None
+
+
+def assert_nothing_overlaps(graph: Graph, config: SocConfig) -> None:
+    """Tensors, and parts of those in memory, have bytes of their own in every step that needs them."""
+    _, plan = plan_network(graph, config.engine)
+    for step in range(len(plan.order.steps)):
+        parts = [
+            (plan.addresses[buffer.name], buffer.size)
+            for buffer in plan.order.buffers
+            if buffer.name in plan.addresses and buffer.first <= step <= buffer.last
+        ]
+        parts += plan.stripes[step].slots.values() if step in plan.stripes else ()
+        parts.sort()
+        ends = [address + size for address, size in parts]
+        assert all(end <= start for end, (start, _) in zip(ends, parts[1:], strict=False)), f"step {step}: {parts}"
+        assert all(end <= config.engine.act_buffer_bytes for end in ends)
 
 
 def _window(random: Random, size: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

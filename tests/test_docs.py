@@ -229,6 +229,7 @@ def no_operator(op: str) -> bool:
     attributes = {
         "kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pads": (1, 1, 1, 1), "axes": (1, 2), "axis": 3,
         "value": 0, "clamp_min": -128, "clamp_max": 127, "multiplier": np.full(4, 1 << 30), "shift": np.zeros(4, int),
+        "of": "average_pool",
     }  # fmt: skip
     node = Node("node", op, inputs, ("y",), attributes)
     graph = Graph("network", {"w": weights, **ends}, (node,), ("x",), ("y",), Profile.TFLM)

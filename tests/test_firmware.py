@@ -272,11 +272,17 @@ def test_damaged_images_are_refused(simulation, program, byte):
         [0x8_0004, 0, 0, 4095, 0x10_0000, 0, 0, 0],
         [0x8_0004, 0, 0, 4, 1, 256, 0, 0],  # inverting what is no byte
         [0x7_0005, 0, 0, 4, 1, 0, 0],  # SHARE with less than 4 KiB of table
-        [0xF_0006, 0, 0, *[1] * 10, 0, 0],  # MEAN with a ladder that is none
-        [0xF_0006, 0, 0, *[1] * 4, 2, *[1] * 5, 0, 64],  # kernel larger than the image
-        [0xF_0006, 0, 0, *[1] * 6, 0xFFFF_FFFF, 1, 0x8_0000, 1, 0, 64],  # windows beyond the image
-        [0xF_0006, 0, 0, 0x1_0000, 0x1_0000, 1, 1, *[1] * 6, 0, 64],  # 2**32 pixels
-        [0xF_0006, 0, 0, 1, 1, 1, 0, *[1] * 6, 0, 64],  # no channels
+        [0x13_0006, *[0] * 4, *[1] * 11, 0, 0, RESERVED],  # MEAN with a ladder that is none
+        [0x13_0006, *[0] * 4, *[1] * 4, 2, *[1] * 6, 0, RESERVED, RESERVED],  # kernel larger than the image
+        [0x13_0006, *[0] * 4, *[1] * 4, 0, *[1] * 6, 0, RESERVED, RESERVED],  # no kernel
+        [0x13_0006, *[0] * 4, *[1] * 6, 0xFFFF_FFFF, 1, 0x8_0000, 1, 1, 0, RESERVED, RESERVED],  # windows far away
+        [0x13_0006, *[0] * 4, 0x1_0000, 0x1_0000, *[1] * 9, 0, RESERVED, RESERVED],  # 2**32 pixels
+        [0x13_0006, *[0] * 4, 1, 1, 1, 0, *[1] * 7, 0, RESERVED, RESERVED],  # no channels
+        [0x13_0006, 0, 0, 2, 0, *[1] * 11, 0, RESERVED, RESERVED],  # bounds between words
+        [0x13_0006, *[0] * 4, *[1] * 10, 0, 0, RESERVED, RESERVED],  # no orders
+        [0x13_0006, *[0] * 4, *[1] * 10, 0x4000_0001, 0, RESERVED, RESERVED],  # more than 32 bits count bytes
+        [0x13_0006, *[0] * 4, *[1] * 11, 0, RESERVED, 0],  # an order that begins far outside the window
+        [0x13_0006, *[0] * 4, 1, 2, 1, 1, 2, *[1] * 6, 0, RESERVED, RESERVED],  # an order of three numbers for two
     ],
 )
 def test_steps_that_cannot_run_are_refused(simulation, program, words):

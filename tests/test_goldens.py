@@ -69,7 +69,7 @@ def test_onnx_network_equals_onnx_runtime_layer_by_layer(network, form):
         x = np.load(path)["input"]
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
         values = execute(graph, {source: graph.encode(source, x)})
-        answers = oracle.run(model.SerializeToString(), {graph.port(source).name: x}, fused=False)
+        answers = oracle.run(model.SerializeToString(), {graph.port(source).name: x})
         expected = dict(zip(order, answers, strict=True))
         for name in names:
             answer = values[name].transpose(0, 3, 1, 2) if values[name].ndim == 4 else values[name]

@@ -79,9 +79,15 @@ def test_operators_say_which_attribute_they_lack(op, attributes, missing):
     assert str(caught.value) == f"node 'fc' ({op}) lacks the attribute {missing}"
 
 
-@pytest.mark.parametrize("op", ["mean", "softmax"])
+@pytest.mark.parametrize("op", ["average_pool", "real_mean", "requantise", "softmax"])
 def test_operators_without_weights_need_no_scaling_in_profile_onnx(op):
-    assert _graph(nodes=(_node(op=op, inputs=("x",), attributes={"axes": (1,)}),)).nodes[0].op == op
+    window = {"kernel": (1, 1), "stride": (1, 1), "pads": (0, 0, 0, 0), "clamp_min": -128, "clamp_max": 127}
+    assert _graph(nodes=(_node(op=op, inputs=("x",), attributes=window),)).nodes[0].op == op
+
+
+def test_means_of_integers_need_their_scale_in_profile_onnx():
+    with pytest.raises(GraphError, match="lacks the attribute scale"):
+        _graph(nodes=(_node(op="mean", inputs=("x",), attributes={"axes": (1,)}),))
 
 
 def test_int32_output_needs_neither_scale_nor_clamps():

@@ -20,8 +20,9 @@ ALLOWED = {
     "cimarron": ("cimarron",),
     "cimarron_sim.graph": CONTRACT,
     "cimarron_sim.frontend": ("cimarron_sim.graph", *CONTRACT),
-    "cimarron_sim.reference": ("cimarron_sim.graph", *CONTRACT),
-    "cimarron_sim.compiler": ("cimarron_sim.graph", "cimarron_sim.frontend", *CONTRACT),
+    "cimarron_sim.summation": (),
+    "cimarron_sim.reference": ("cimarron_sim.graph", "cimarron_sim.summation", *CONTRACT),
+    "cimarron_sim.compiler": ("cimarron_sim.graph", "cimarron_sim.frontend", "cimarron_sim.summation", *CONTRACT),
     "cimarron_sim.firmware": CONTRACT,
     "cimarron_sim.runner": ("cimarron", "cimarron_sim"),
     "cimarron_sim": ("cimarron", "cimarron_sim"),  # the command line and what it needs

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from cimarron.config import PRESETS
-from cimarron.isa import Profile
+from cimarron.isa import Profile, Step
 from cimarron_sim.compiler import CompileError, Place, check, compile
+from cimarron_sim.compiler.image import steps_of
 from cimarron_sim.compiler.predict import predict
+from cimarron_sim.compiler.real_mean import RealMean, bounds, exact_scale
 from cimarron_sim.compiler.table import ladder
 from cimarron_sim.graph import Graph, Quantization
 from cimarron_sim.reference.execute import execute
@@ -96,8 +98,9 @@ def test_only_windows_that_meet_padding_are_pooled_apart(profile):
         # The corners have 4 values and the sides 6; only the middle has an odd number of them.
         assert verdict.place is Place.CPU
         assert verdict.reason.endswith("in 8 steps")
-        # 16 kB of tables for eight steps have 4 kB of different content; 29 jobs take 3712 bytes.
-        assert len(program.image) < 13_000
+        # 16 kB of tables for eight steps have 4 kB of different content; 45 jobs take 5760 bytes,
+        # and the weights of bounds as much.
+        assert len(program.image) < 20_000
 
 
 def test_padded_pools_run_behind_a_layer_in_stripes():
@@ -106,11 +109,69 @@ def test_padded_pools_run_behind_a_layer_in_stripes():
     assert_exact(builder.average_pool((3, 3), (1, 1), (1, 1, 1, 1)), config)
 
 
-@pytest.mark.parametrize(("kernel", "place"), [((5, 25), Place.ENGINE), ((4, 5), Place.CPU), ((9, 21), Place.CPU)])
-def test_real_means_go_to_the_engine_where_no_rounding_shows(kernel, place):
-    builder = Builder((1, 9, 25, 3), np.uint8, 3, Profile.ONNX, seed=8, scale=0.0802).average_pool(kernel, (1, 1))
+@pytest.mark.parametrize(
+    ("kernel", "scale", "place"),
+    [
+        ((5, 25), None, Place.ENGINE),
+        ((9, 21), None, Place.ENGINE),
+        ((4, 5), None, Place.CPU),
+        ((9, 24), None, Place.CPU),
+        ((2, 2), 0.05139273, Place.ENGINE),
+        ((9, 23), 0.05139273, Place.CPU),
+    ],
+)
+def test_real_means_go_to_the_engine_where_no_rounding_shows(kernel, scale, place):
+    builder = Builder((1, 9, 25, 3), np.uint8, 3, Profile.ONNX, seed=8, scale=0.0802)
+    builder.average_pool(kernel, (1, 1), scale=scale)
     assert check(builder.graph(), DEFAULT)[0].place is place
     assert_exact(builder)
+
+
+@pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["tiny", "default"])
+@pytest.mark.parametrize("size", [(4, 4), (3, 3), (5, 6), (7, 9)])
+@pytest.mark.parametrize("scale", [0.0371, 0.02])
+def test_reduced_means_add_in_packets(config, size, scale):
+    """Four orders where channels begin at any address, two and one where they do not."""
+    builder = Builder((2, *size, 21), np.uint8, 131, Profile.ONNX, seed=size[0], scale=0.0371)
+    assert_exact(builder.real_mean(scale, np.int8, 5), config)
+
+
+@given(
+    st.integers(1, 300), st.floats(-9, 2), st.floats(-3, 3), st.integers(-128, 127), st.integers(-128, 127),
+    st.booleans(), st.sampled_from([1, 15, 255]), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_bounds_hold_whatever_the_order(count, log_scale, log_ratio, x_point, y_point, is_reduced, weight, seed):
+    """Sums of real numbers added in random orders, the extreme ones and those next to a half among them."""
+    x_scale = np.float32(np.exp(log_scale))
+    y_scale = np.float32(x_scale / np.exp(log_ratio)) if seed % 3 else x_scale
+    mean = RealMean(
+        count=count, x_scale=float(x_scale), y_scale=float(y_scale), least=-128 - x_point, most=127 - x_point,
+        zero_point=y_point, clamps=(-128, 127), is_reduced=is_reduced,
+    )  # fmt: skip
+    random = np.random.default_rng(seed)
+    x = random.integers(mean.least, mean.most, (count, 400), endpoint=True)
+    # Half of them around one value, whose sums lie everywhere.
+    x[:, ::2] = np.clip(random.integers(mean.least, mean.most, 200) + x[:, ::2] % 3, mean.least, mean.most)
+    sums = x.sum(axis=0)
+    reals = random.permuted(x.astype(np.float32) * x_scale, axis=0)
+    got = mean.output(np.add.accumulate(reals, axis=0, dtype=np.float32)[-1])
+    found = bounds(mean, weight)
+    assert found is not None
+    low, high = (mean.engine(found.scale, found.weight, side * found.bias)(sums) for side in (-1, 1))
+    assert np.all((low <= got) & (got <= high))
+    scale = exact_scale(mean)
+    if scale is not None:
+        np.testing.assert_array_equal(mean.engine(scale)(sums), got)
+
+
+def test_settled_means_run_in_stripes():
+    """Bounds and the step that settles them, a few lines at a time."""
+    config = dataclasses.replace(CONFIG, engine=dataclasses.replace(CONFIG.engine, act_buffer_bytes=2048))
+    builder = Builder((1, 12, 12, 16), profile=Profile.ONNX, scale=0.0371).average_pool((2, 2), (2, 2))
+    program = compile(builder.graph(), config)
+    assert sum(kind is Step.MEAN for kind, _ in steps_of(program.image)) > 1
+    assert_exact(builder, config)
 
 
 @pytest.mark.parametrize("value", [-128, 0, 127])
@@ -254,6 +315,21 @@ def every_operator(profile: Profile) -> Graph:
         builder.tensors[builder.last] = dataclasses.replace(sums, quantization=Quantization.per_tensor(0.0007))
         builder.requantise(0.1, np.int8, -2)
     return builder.softmax().graph()
+
+
+@pytest.mark.cosim
+def test_settled_means_are_exact_on_the_system_and_take_the_cycles_predicted():
+    """Half of all means of 2 x 2 equal numbers and their neighbours lie on a half; 15 pixels begin at any address."""
+    builder = Builder((2, 6, 10, 7), np.int8, 3, Profile.ONNX, seed=2, scale=0.0371)
+    graph = builder.average_pool((2, 2), (2, 2)).real_mean(0.0371, np.uint8, 101).graph()
+    random = np.random.default_rng(4)
+    inputs = [random.integers(-128, 128, (2, 6, 10, 7), np.int8), random.integers(60, 64, (2, 6, 10, 7), np.int8)]
+    program = compile(graph, CONFIG)
+    result = Simulation(CONFIG).run(program, [x.tobytes() for x in inputs], processes=1)
+    predicted = predict(program, CONFIG.engine)
+    for sample, (x, inference) in enumerate(zip(inputs, result.inferences, strict=True)):
+        assert not compare_inference(sample, inference, execute(graph, {"x": x}), graph.outputs[0])
+        assert [layer.counters.busy for layer in inference.layers] == predicted
 
 
 @PROFILES

@@ -138,13 +138,13 @@ DENSE = node("Gemm", ["h", "v", "c"], ["y"])
 @pytest.mark.parametrize(
     ("ops", "model"),
     [
-        (["average_pool", "fully_connected"], branching_model(
+        (["mean", "fully_connected"], branching_model(
             [POOLED, node("Reshape", ["g", "k"], ["h"]), DENSE], k=np.array([1, -1])
         )),
-        (["average_pool", "fully_connected"], branching_model(
+        (["mean", "fully_connected"], branching_model(
             [POOLED, node("Squeeze", ["g", "k"], ["h"]), DENSE], k=np.array([2, 3])
         )),
-        (["average_pool", "fully_connected"], branching_model(
+        (["real_mean", "fully_connected"], branching_model(
             [node("ReduceMean", ["r", "k"], ["h"], keepdims=0), DENSE], 18, k=np.array([2, 3])
         )),
         (["conv2d"], branching_model(  # ONNX Runtime moves zeros into the convolution.
@@ -154,7 +154,7 @@ DENSE = node("Gemm", ["h", "v", "c"], ["y"])
             [node("Pad", ["r", "k", "n"], ["p"]), node("Conv", ["p", "w3"], ["y"])],
             k=np.array([0, 0, 1, 2, 0, 0, 1, 0]), n=np.float32(0.75),
         )),
-        (["conv2d", "requantise", "concat", "average_pool", "softmax"], branching_model(
+        (["conv2d", "requantise", "concat", "mean", "softmax"], branching_model(
             [node("Conv", ["r", "w1"], ["d"]), node("Concat", ["r", "d"], ["k"], axis=1),
              node("GlobalAveragePool", ["k"], ["g"]), node("Softmax", ["g"], ["y"], axis=1)]
         )),
@@ -191,7 +191,7 @@ def normalisation(shift: float) -> dict[str, np.ndarray]:
         (["conv2d", "max_pool", "fully_connected"], branching_model(
             [node("GlobalMaxPool", ["r"], ["g"]), node("Flatten", ["g"], ["h"]), DENSE]
         )),
-        (["conv2d", "average_pool", "fully_connected"], branching_model(
+        (["conv2d", "mean", "fully_connected"], branching_model(
             [POOLED, node("Flatten", ["g"], ["h"]), node("Gemm", ["h", "v", "c"], ["y"], alpha=0.3, beta=-1.5)]
         )),
         (["conv2d", "conv2d", "requantise", "requantise", "concat"], branching_model(

@@ -12,8 +12,8 @@ __all__ = [
     "FLASH_MAGIC", "HOST_ANSWER", "HOST_DATA_BYTES", "HOST_IDENTITY", "HOST_RESULT", "HOST_VERSION", "JOB_BYTES",
     "JOB_FIELDS", "JOB_WORDS", "MAILBOX_OFFSET", "PARAM_BYTES", "PROGRAM_HEADER", "PROGRAM_MAGIC", "PROGRAM_OFFSET",
     "PROGRAM_VERSION", "RAM_BASE", "REGISTER_BITS", "SLIP_END", "SLIP_ESC", "SLIP_ESC_END", "SLIP_ESC_ESC",
-    "SOFTMAX_VALUES", "SYSTEM_BASE", "TABLE_WORDS", "TIMER_BASE", "UART_BASE", "UNCACHED", "WINDOW_WORDS", "Bits",
-    "EngineError", "Event", "Field", "FlashRegister", "HostAnswer", "HostCommand", "HostRequest", "Instruction",
+    "SOFTMAX_VALUES", "SUM_DEPTH", "SYSTEM_BASE", "TABLE_WORDS", "TIMER_BASE", "UART_BASE", "UNCACHED", "WINDOW_WORDS",
+    "Bits", "EngineError", "Event", "Field", "FlashRegister", "HostAnswer", "HostCommand", "HostRequest", "Instruction",
     "Interrupt", "JobEvent", "MacroFact", "MacroInstruction", "Mailbox", "Opcode", "OutFormat", "Profile", "Register",
     "RunStatus", "Step", "SystemRegister", "TimerRegister", "UartRegister", "c_header", "pack_job", "unpack_job",
 ]  # fmt: skip
@@ -432,7 +432,7 @@ PARAM_BYTES = 16
 TABLE_WORDS = 256
 
 PROGRAM_MAGIC = 0x504D4943  # "CIMP"
-PROGRAM_VERSION = 4
+PROGRAM_VERSION = 5
 
 #: Words of the program image's header, in order. Offsets count bytes from the start of the image, in little-endian
 #: memory; memory addresses in jobs are absolute.
@@ -456,10 +456,14 @@ PROGRAM_HEADER = (
 )
 
 
-#: Operands that tell the windows of a pool, which lie inside the image.
+#: Operands that tell the windows of a pool, which lie inside the image, and in how many orders their values are added.
 WINDOW_WORDS = (
     "images", "height", "width", "channels", "kernel_h", "kernel_w", "stride_h", "stride_w", "out_height", "out_width",
+    "orders",
 )  # fmt: skip
+
+#: Sums that an order may keep at a time.
+SUM_DEPTH = 8
 
 #: Most values of a row of a softmax: their sum must not overflow.
 SOFTMAX_VALUES = 4095
@@ -474,7 +478,9 @@ class Step(enum.IntEnum):
     its rungs, at most 255, its lowest value, then the first input of each value above, ascending. Inputs are int32, or
     float32 with all bits but the sign inverted if negative. An exponential is an int32 for each difference to the
     largest value of a row, a real a float32, and a power a uint64 from 2**47 to 2**48 with a uint64, how often it is
-    halved.
+    halved. An order has 2 n - 1 int32 for n values under a window: a value's distance in bytes from the first one puts
+    its real number on a stack of `SUM_DEPTH`, -1 replaces the upper two by their sum. Output i takes order i modulo
+    their number.
     """
 
     END = 0
@@ -483,7 +489,7 @@ class Step(enum.IntEnum):
     NARROW = 3  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
     SOFTMAX = 4  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
     SHARE = 5  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
-    MEAN = 6  #: x, y, WINDOW_WORDS, reals, ladder: y[i] = ladder(float32 sum of real(x[j]) under the window)
+    MEAN = 6  #: x, a, b, y, WINDOW_WORDS, reals, ladder, orders: y[i] = a[i] if it is b[i], else ladder(float32 sum)
 
 
 class Mailbox(enum.IntEnum):

@@ -17,7 +17,10 @@ op                   inputs                       attributes
 ``average_pool``,    x (N, H, W, C)               ``kernel`` (h, w), window, clamps; padding does not count
 ``max_pool``
 ``add``              a, b, which broadcast        clamps; TFLM: scaling of a, b and their sum, shape (3,)
-``mean``             x                            ``axes``; TFLM: scaling, shape ()
+``mean``             x                            ``axes``, scaling, shape (); ONNX: clamps
+``real_mean``        x (N, H, W, C)               clamps; over the pixels; profile ONNX only
+``settle``           x, low, high                 as the mean, and ``of``, its op; made by the compiler, see
+                                                  `cimarron_sim.compiler.bracket`
 ``requantise``       x                            clamps; TFLM: scaling, shape ()
 ``softmax``          x                            over the last axis; TFLM: ``multiplier`` and ``shift`` that bring
                                                   the differences to 26 bits of fraction
@@ -31,8 +34,8 @@ A window is ``stride`` (h, w) and ``pads`` (top, left, bottom, right); clamps ar
 A multiply-accumulate computes ``acc = sum((x - x_zero_point) * w) + bias`` in 32 bits that wrap, then
 ``clip(requantise(acc) + y_zero_point, clamp_min, clamp_max)``. ReLU, ReLU6 and clip are clamps. Scaling is
 ``scale`` (float32, shape (M,)) in profile ONNX, ``multiplier`` and ``shift`` (int32, shape (M,)) in profile TFLM, and
-nothing where the output is int32, which also has no zero point and no clamps. Operators without weights compute with
-the scales of their tensors in profile ONNX.
+nothing where the output is int32, which also has no zero point and no clamps. Other operators without weights than
+``mean`` compute with the scales of their tensors in profile ONNX.
 """
 
 import math
@@ -59,6 +62,8 @@ OPERATORS: dict[str, tuple[int, int]] = {
     "max_pool": (1, 1),
     "add": (2, 2),
     "mean": (1, 1),
+    "real_mean": (1, 1),
+    "settle": (3, 3),
     "requantise": (1, 1),
     "softmax": (1, 1),
     "pad": (1, 1),
@@ -76,6 +81,7 @@ _REQUIRED = {
     "max_pool": ("kernel", *_WINDOW, *_CLAMPS),
     "add": _CLAMPS,
     "mean": ("axes",),
+    "real_mean": _CLAMPS,
     "requantise": _CLAMPS,
     "pad": ("pads", "value"),
     "concat": ("axis",),
@@ -85,7 +91,7 @@ WEIGHTED = ("fully_connected", "conv2d", "depthwise_conv2d")
 
 #: Scaling that operators with weights need, and that the others need, by profile.
 _SCALING = {Profile.ONNX: ("scale",), Profile.TFLM: ("multiplier", "shift")}
-_SCALED = {Profile.ONNX: (), Profile.TFLM: ("add", "mean", "requantise", "softmax")}
+_SCALED = {Profile.ONNX: ("mean",), Profile.TFLM: ("add", "mean", "requantise", "softmax")}
 
 
 class GraphError(ValueError):

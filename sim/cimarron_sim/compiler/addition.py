@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from cimarron.isa import Profile
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Tensor
 from .fixed_point import requantise
 from .params import scale_record
+from .staircase import first_reaching
 from .table import codes, limits, quantised, real_values, scale_of
 
 __all__ = ["Addition", "pair_sums", "real_sums", "split"]
@@ -42,8 +43,24 @@ class Addition:
 def real_sums(graph: Graph, node: Node) -> np.ndarray:
     """Output of an ``add`` node in profile ONNX for each pair of bytes, int64, shape (256, 256), operand a first."""
     a, b = (graph.tensors[name] for name in node.inputs)
+    y = graph.tensors[node.outputs[0]]
+    info = np.iinfo(y.dtype)
+    if limits(node, y) == (info.min, info.max):
+        return _kernel_sums(a, b, y)
     real = real_values(a, codes(a))[:, np.newaxis] + real_values(b, codes(b))
-    return quantised(node, graph.tensors[node.outputs[0]], real)
+    return quantised(node, y, real)
+
+
+def _kernel_sums(a: Tensor, b: Tensor, y: Tensor) -> np.ndarray:
+    """`real_sums` as ONNX Runtime's QLinearAdd rounds: the zero points first, then a fused product for each operand."""
+    with np.errstate(over="ignore", under="ignore"):
+        ratios = [scale_of(tensor) / scale_of(y) for tensor in (a, b)]
+        shares = np.float32(a.zero_point * np.float64(ratios[0]) + ratios[1] * np.float32(b.zero_point))
+        start = np.float32(y.zero_point) - shares
+        steps = (codes(b) * np.float64(ratios[1]) + start).astype(np.float32)
+        steps = (codes(a)[:, np.newaxis] * np.float64(ratios[0]) + steps).astype(np.float32)
+    info = np.iinfo(y.dtype)
+    return np.clip(np.rint(steps.astype(np.float64)), info.min, info.max).astype(np.int64)
 
 
 def _integer_tables(graph: Graph, node: Node) -> tuple[np.ndarray, int, int]:
@@ -106,11 +123,7 @@ def _split_reals(graph: Graph, node: Node) -> Addition | None:
 def _first_sums(scale: np.float32, low: int, high: int) -> np.ndarray:
     """The least sum for each output from ``low`` on, and one beyond ``high``, int64; outputs include no zero point."""
     steps = np.arange(low + 1, high + 1)
-    below, reached = np.full(len(steps), -(2**31)), np.full(len(steps), 2**31)
-    while np.any(reached - below > 1):
-        middle = below + reached >> 1
-        rises = np.rint(middle.astype(np.float32) * scale) >= steps
-        below, reached = np.where(rises, below, middle), np.where(rises, middle, reached)
+    reached = first_reaching(lambda sums: np.rint(sums.astype(np.float32) * scale), steps, 1 - 2**31, 2**31 - 1)
     return np.concatenate([[-(2**31)], reached, [2**31]])
 
 

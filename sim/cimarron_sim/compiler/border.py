@@ -8,14 +8,14 @@ Pads below 0 say which part of the image a pool sees: rows and columns that it l
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Graph, Node, Tensor
-from .pool import MOST_PARTS, is_engine_pool
+from ..graph import Node
+from .bracket import is_for_the_cpu
+from .pool import MOST_PARTS
+from .rewriter import Rewriter
 from .spread import Spreading
 
 __all__ = ["split_pools"]
@@ -64,25 +64,14 @@ def split_pools(spreading: Spreading) -> Spreading:
     The last node of each, which joins the others' outputs, has its name. One with windows of nothing but
     padding, or with too many parts, stays.
     """
-    work = _Splitter(spreading.graph)
+    work = _Splitter(spreading)
     for node in spreading.graph.nodes:
         work.visit(node)
-    if not work.stands_for:
-        return spreading
-    graph = dataclasses.replace(spreading.graph, tensors=work.tensors, nodes=tuple(work.nodes))
-    return Spreading(graph, spreading.copies | set(work.parts), work.stands_for)
+    return work.result()
 
 
-class _Splitter:
-    """Walks through a graph; ``tensors`` and ``nodes`` are what has come of it so far."""
-
-    def __init__(self, graph: Graph):
-        self.graph = graph
-        self.tensors: dict[str, Tensor] = dict(graph.tensors)
-        self.nodes: list[Node] = []
-        self.parts: list[str] = []
-        self.stands_for: dict[str, str] = {}
-        self.taken = {*graph.tensors, *(node.name for node in graph.nodes)}
+class _Splitter(Rewriter):
+    """Walks through a graph."""
 
     def visit(self, node: Node) -> None:
         """Append a node, or what it is split into."""
@@ -115,16 +104,16 @@ class _Splitter:
         pads = -down.low, -across.low, down.high - x.shape[1], across.high - x.shape[2]
         shape = y.shape[0], down.windows, across.windows, y.shape[3]
         attributes = {**node.attributes, "kernel": (down.kernel, across.kernel), "pads": pads}
-        part = Node(self._fresh(node), node.op, (x.name,), (self._tensor(node, y, shape),), attributes)
-        if any(pads) and not is_engine_pool(dataclasses.replace(self.graph, tensors=self.tensors), part):
+        part = Node(self.fresh(node), node.op, (x.name,), (self.tensor(node, y, shape),), attributes)
+        if any(pads) and is_for_the_cpu(self, part):
             limits = np.iinfo(x.dtype)
             seen = x.shape[0], down.high - down.low, across.high - across.low, x.shape[3]
-            name = self._tensor(node, x, seen)
+            name = self.tensor(node, x, seen)
             copy = {
                 "kernel": (1, 1), "stride": (1, 1), "pads": pads, "clamp_min": int(limits.min),
                 "clamp_max": int(limits.max),
             }  # fmt: skip
-            self.nodes.append(Node(self._fresh(node), node.op, (x.name,), (name,), copy))
+            self.nodes.append(Node(self.fresh(node), node.op, (x.name,), (name,), copy))
             self.parts.append(name)
             part = dataclasses.replace(part, inputs=(name,), attributes={**attributes, "pads": (0, 0, 0, 0)})
         self.nodes.append(part)
@@ -136,8 +125,8 @@ class _Splitter:
             return pieces[0]
         shape = list(self.tensors[pieces[0]].shape)
         shape[axis] = sum(self.tensors[name].shape[axis] for name in pieces)
-        name = self._tensor(node, self.tensors[pieces[0]], tuple(shape))
-        self.nodes.append(Node(self._fresh(node), "concat", tuple(pieces), (name,), {"axis": axis}))
+        name = self.tensor(node, self.tensors[pieces[0]], tuple(shape))
+        self.nodes.append(Node(self.fresh(node), "concat", tuple(pieces), (name,), {"axis": axis}))
         self.parts.append(name)
         return name
 
@@ -150,17 +139,3 @@ class _Splitter:
         self.parts.remove(last.outputs[0])
         del self.tensors[last.outputs[0]]
         self.nodes.append(dataclasses.replace(last, name=node.name, outputs=node.outputs))
-
-    def _tensor(self, node: Node, like: Tensor, shape: tuple[int, ...]) -> str:
-        name = self._fresh(node)
-        self.tensors[name] = dataclasses.replace(like, name=name, shape=shape)
-        return name
-
-    def _fresh(self, node: Node) -> str:
-        """A name that no tensor and no node has."""
-        name = next(name for name in self._names(node) if name not in self.taken)
-        self.taken.add(name)
-        return name
-
-    def _names(self, node: Node) -> Iterator[str]:
-        return (f"{node.name}:{number}" for number in itertools.count())

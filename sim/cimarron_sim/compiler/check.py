@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from cimarron.config import EngineConfig, SocConfig
 
 from ..graph import Graph, Node
-from .border import split_pools
 from .cpu import CpuLayer
 from .errors import CompileError
+from .expand import expand
 from .fold import fold
 from .operator import read_operator
 from .params import params
 from .plan import Operator, Plan
-from .spread import Spreading, spread
+from .spread import Spreading
 from .tiling import jobs
 from .vector import VectorLayer
 from .work import Places, layer_work
@@ -156,7 +156,7 @@ def check(graph: Graph, config: SocConfig, plan: Plan | None = None) -> list[Ver
         One per node, and one per input and output that the host converts.
     """
     folding = fold(graph)
-    spreading = split_pools(spread(folding.graph, config.engine.act_port_bytes))
+    spreading = expand(folding.graph, config.engine.act_port_bytes)
     kept = _parts(spreading)
     planned = {} if plan is None else _planned(graph, plan, config.engine)
     verdicts = [

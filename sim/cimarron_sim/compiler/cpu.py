@@ -1,20 +1,21 @@
 """What the CPU runs: steps of the program, and the tables they work with."""
 
+import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cimarron.isa import ACT_WINDOW, SOFTMAX_VALUES, Profile, Step
+from cimarron.isa import ACT_WINDOW, SOFTMAX_VALUES, WINDOW_WORDS, Profile, Step
 
 from ..graph import Graph, Node, Tensor
+from ..summation import ADD
 from .addition import real_sums
 from .errors import CompileError
 from .image import step
-from .pool import unsplit
+from .real_mean import read_real_mean
 from .rows import Span
-from .table import exponential_table, narrow_ladder, power_table, real_ladder, real_table
+from .table import exponential_table, narrow_ladder, power_table, quantised, real_ladder, real_table
 
 __all__ = ["CpuLayer", "CpuStep", "read_cpu"]
 
@@ -72,13 +73,65 @@ class CpuStep:
             All by default.
         """
         rows = range(self.rows) if rows is None else rows
+        offsets = itertools.accumulate((len(table) for table in self.tables), initial=offset)
+        places = [addresses[tensor.name] + self.span(tensor, rows)[0] for tensor in self.tensors]
+        return step(self.kind, [*places, *self._operands(rows), *itertools.islice(offsets, len(self.tables))])
+
+    def _operands(self, rows: range) -> list[int]:
         operands = list(self.operands)
         if self.count is not None:
             count = operands[self.count]
             operands[self.count] = min(rows.stop * _ROW_VALUES, count) - rows.start * _ROW_VALUES
-        offsets = itertools.accumulate((len(table) for table in self.tables), initial=offset)
-        places = [addresses[tensor.name] + self.span(tensor, rows)[0] for tensor in self.tensors]
-        return step(self.kind, [*places, *operands, *itertools.islice(offsets, len(self.tables))])
+        return operands
+
+
+@dataclass(frozen=True, eq=False)
+class WindowStep(CpuStep):
+    """One step whose operands are `cimarron.isa.WINDOW_WORDS`: the first tensor is an image, the others are what
+    windows on it give.
+
+    Rows are lines of output pixels of an image, if all of them begin at multiples of 4 bytes; images, if there are
+    several; or all there is, if outputs add their values in different orders.
+    """
+
+    @property
+    def _window(self) -> dict[str, int]:
+        return dict(zip(WINDOW_WORDS, self.operands, strict=True))
+
+    @property
+    def rows(self) -> int:
+        """See `CpuStep`."""
+        window = self._window
+        sizes = [tensor.nbytes // window["images"] for tensor in self.tensors]
+        if window["orders"] > 1 or (window["images"] > 1 and any(size % 4 for size in sizes)):
+            return 1
+        if window["images"] > 1:
+            return window["images"]
+        lines = [window["stride_h"] * window["width"], window["out_width"]]
+        return 1 if any(line * window["channels"] % 4 for line in lines) else window["out_height"]
+
+    def span(self, tensor: Tensor, rows: range) -> Span:
+        """See `CpuStep`."""
+        window = self._window
+        if self.rows == 1:
+            return 0, tensor.nbytes
+        if window["images"] > 1:
+            size = tensor.nbytes // window["images"]
+            return rows.start * size, rows.stop * size
+        start, stop, width = rows.start, rows.stop, window["out_width"]
+        if tensor is self.tensors[0]:
+            start, width = start * window["stride_h"], window["width"]
+            stop = (stop - 1) * window["stride_h"] + window["kernel_h"]
+        return start * width * window["channels"], stop * width * window["channels"]
+
+    def _operands(self, rows: range) -> list[int]:
+        window = self._window
+        if self.rows > 1 and window["images"] > 1:
+            window["images"] = len(rows)
+        elif self.rows > 1:
+            window["out_height"] = len(rows)
+            window["height"] = (len(rows) - 1) * window["stride_h"] + window["kernel_h"]
+        return list(window.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +190,6 @@ def _inversion(tensor: Tensor) -> int:
     return 0x80 if tensor.dtype == np.int8 else 0
 
 
-def _window(node: Node, x: Tensor, y: Tensor) -> tuple[int, ...]:
-    """`cimarron.isa.WINDOW_WORDS` of a pool."""
-    return (*x.shape, *node.attributes["kernel"], *node.attributes["stride"], *y.shape[1:3])
-
-
 def _requantise(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
     _bytes(node, y)
     if graph.profile is not Profile.ONNX:
@@ -163,26 +211,35 @@ def _softmax(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[C
         )
     shape = values, y.size // values
     if graph.profile is Profile.ONNX:
-        return [CpuStep(Step.SHARE, (*x, y), shape, (power_table(x[0]), real_ladder(node, y, 1)), count=1)]
+
+        def to_shares(real: np.ndarray) -> np.ndarray:
+            return quantised(node, y, real)
+
+        return [CpuStep(Step.SHARE, (*x, y), shape, (power_table(x[0]), real_ladder(to_shares)), count=1)]
     inversions = [_inversion(tensor) for tensor in (x[0], y)]
     return [CpuStep(Step.SOFTMAX, (*x, y), (*shape, *inversions), (exponential_table(node),), count=1)]
 
 
-def _average_pool(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
-    _bytes(node, *x, y)
-    if graph.profile is not Profile.ONNX:
-        raise CompileError(f"layer {node.name!r} is for the engine")
-    if any(node.attributes["pads"]):
-        raise unsplit(node)
-    tables = real_table(x[0]), real_ladder(node, y, math.prod(node.attributes["kernel"]))
-    return [CpuStep(Step.MEAN, (*x, y), _window(node, x[0], y), tables)]
+def _settle(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[CpuStep]:
+    image = x[0]
+    mean = read_real_mean(graph.tensors, dataclasses.replace(node, op=node.attributes["of"]))
+    kernel, stride = (node.attributes.get(name, image.shape[1:3]) for name in ("kernel", "stride"))
+    out = y.shape[1:3] if "kernel" in node.attributes else (1, 1)
+    # Which byte of a window each value is, counted from the first one.
+    places = [
+        (row * image.shape[2] + column) * image.shape[3] for row in range(kernel[0]) for column in range(kernel[1])
+    ]
+    words = [[word if word == ADD else places[word] for word in order] for order in mean.orders]
+    tables = real_table(image), real_ladder(mean.output), np.array(words, "<i4").tobytes()
+    operands = *image.shape, *kernel, *stride, *out, len(words)
+    return [WindowStep(Step.MEAN, (*x, y), operands, tables)]
 
 
 _READERS: dict[str, Callable[[Graph, Node, Sequence[Tensor], Tensor], list[CpuStep]]] = {
     "requantise": _requantise,
     "add": _add,
     "softmax": _softmax,
-    "average_pool": _average_pool,
+    "settle": _settle,
 }
 
 

@@ -16,6 +16,7 @@ from cimarron.isa import Profile
 
 from ..graph import WEIGHTED, Graph, Node, Tensor
 from .fixed_point import requantise_channels
+from .staircase import first_reaching
 from .table import requantised
 
 __all__ = ["Folding", "fold"]
@@ -176,13 +177,8 @@ def _equal_scaling(
 ) -> dict[str, np.ndarray] | None:
     """The scaling with which each output is `wanted` for all its sums from `low` to `high`; None if one has none."""
     codes = np.arange(clamps[0] + 1, clamps[1] + 1)
-    # The first sum that reaches each code, one behind `high` if none does; found by bisection.
-    reached = np.repeat(high[:, np.newaxis] + 1, len(codes), axis=1)
-    below = np.repeat(low[:, np.newaxis] - 1, len(codes), axis=1)
-    while np.any(reached - below > 1):
-        middle = below + reached >> 1
-        rises = wanted(middle) >= codes
-        below, reached = np.where(rises, below, middle), np.where(rises, middle, reached)
+    reached = first_reaching(wanted, codes, low[:, np.newaxis], high[:, np.newaxis])
+    below = reached - 1
     found: dict[str, np.ndarray] = {}
     pending = np.ones(len(low), bool)
     for scaling in candidates:

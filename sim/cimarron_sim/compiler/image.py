@@ -29,7 +29,7 @@ _STEP_WORDS = {
     Step.NARROW: 5,
     Step.SOFTMAX: 8,
     Step.SHARE: 7,
-    Step.MEAN: 5 + len(WINDOW_WORDS),
+    Step.MEAN: 8 + len(WINDOW_WORDS),
 }
 
 #: What the CRC does not cover: the words up to the one that holds it.

@@ -10,7 +10,7 @@ from ..graph import WEIGHTED, Graph, Node, Tensor
 from .cpu import CpuLayer, read_cpu
 from .layer import MacLayer, read_layer
 from .mapping import Candidate, Part, choose
-from .pool import is_engine_pool, read_pool
+from .pool import read_pool
 from .rows import Span, join
 from .tiling import Tiling, weight_form
 from .vector import VectorLayer, read_vector
@@ -113,8 +113,8 @@ def read_operator(
             layer.weight_bits > widest or layer.channel_outputs > config.macro.outputs(weight_form(layer, config)[0])
         ):
             layer = layer.spread()
-    elif node.op in ("average_pool", "mean") and is_engine_pool(graph, node):
-        layer = read_pool(graph, node)
+    elif node.op in ("average_pool", "mean", "real_mean"):
+        layer = read_pool(graph, node, config.macro.weight_widths[-1])
     else:
         return read_vector(graph, node) or read_cpu(graph, node)
     x_planes, y_planes = (planes.get(tensor.name, 0) for tensor in (layer.x, layer.y))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from cimarron.config import EngineConfig
 
 from ..graph import Graph
-from .border import split_pools
 from .bound import weight_beats
 from .cpu import CpuLayer
 from .errors import CompileError
+from .expand import expand
 from .fold import fold
 from .memory import Buffer, Misfit, place
 from .operator import EngineLayer, read_operator
@@ -17,7 +17,6 @@ from .planes import choose_planes
 from .prune import Pruning, prune
 from .schedule import Order, schedule
 from .spill import Stripes, respill, spill
-from .spread import spread
 from .vector import VectorLayer
 
 __all__ = ["Operator", "Plan", "make_plan", "plan_network"]
@@ -165,9 +164,9 @@ def make_plan(graph: Graph, config: EngineConfig) -> Plan:
 
 
 def plan_network(graph: Graph, config: EngineConfig) -> tuple[Pruning, Plan]:
-    """What is left of a network when it is folded, pruned and spread, and the plan of that; raises as `make_plan`."""
+    """What is left of a network when it is folded, pruned and expanded, and the plan of that; raises as `make_plan`."""
     pruning = prune(fold(graph).graph, config.lanes)
-    spreading = split_pools(spread(pruning.graph, config.act_port_bytes))
+    spreading = expand(pruning.graph, config.act_port_bytes)
     plan = make_plan(spreading.graph, config)
     plan = replace(plan, copies=spreading.copies, stands_for=spreading.stands_for)
     return replace(pruning, graph=spreading.graph), plan

@@ -82,7 +82,8 @@ class Placement:
     address, nbytes : int
         Bytes it takes, from this one on.
     first, last : int
-        Indices of the layers that write it first and read it last.
+        Indices of the layers that write it first and read it last. What a layer of several parts, a pool that pads for
+        one, needs only in some of them may share its bytes with what the others need.
     stripes : int
         0, or for a part of a spilled tensor how many of them take turns there.
     """

@@ -8,6 +8,7 @@ from cimarron.isa import Profile
 from ..graph import Graph, Node, Tensor
 from .errors import CompileError
 from .fixed_point import exponential, high_multiply, requantise
+from .staircase import first_reaching
 
 __all__ = [
     "codes", "exponential_table", "ladder", "limits", "maxima", "narrow_ladder", "power_table", "quantised",
@@ -103,11 +104,7 @@ def ladder(function: Callable[[np.ndarray], np.ndarray], low: int, high: int) ->
     """
     bottom, top = (int(function(np.array([end]))[0]) for end in (low, high))
     values = np.arange(bottom + 1, top + 1)
-    below, reached = np.full(len(values), low), np.full(len(values), high)
-    while np.any(reached - below > 1):
-        middle = below + reached >> 1
-        rises = function(middle) >= values
-        below, reached = np.where(rises, below, middle), np.where(rises, middle, reached)
+    reached = first_reaching(function, values, low, high)
     return np.concatenate([[len(values), bottom], reached]).astype("<i4").tobytes()
 
 
@@ -116,16 +113,15 @@ def narrow_ladder(graph: Graph, node: Node) -> bytes:
     return ladder(lambda values: _rescale(graph, node, values), -(2**31), 2**31 - 1)
 
 
-def real_ladder(node: Node, y: Tensor, count: int) -> bytes:
-    """`ladder` from the bits of a float32 sum to the mean over ``count`` in the integers of the output.
+def real_ladder(function: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    """`ladder` from the bits of a float32 number to what a function that never falls makes of it.
 
     Negative floats have all bits but the sign inverted, so that integers are in the order of the floats.
     """
 
     def value(keys: np.ndarray) -> np.ndarray:
         bits = keys.astype(np.int32)
-        total = (bits ^ (bits >> 31 & 0x7FFF_FFFF)).view(np.float32)
-        return quantised(node, y, total / np.float32(count))
+        return function((bits ^ (bits >> 31 & 0x7FFF_FFFF)).view(np.float32))
 
     return ladder(value, ~_INFINITY, _INFINITY)
 

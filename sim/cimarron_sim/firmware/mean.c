@@ -1,4 +1,4 @@
-/* Means of real numbers: float32 sums, one value after the other, and a ladder that divides. */
+/* Means of real numbers where their bounds differ: float32 sums, in the order that the program says, and a ladder. */
 #include "steps.h"
 #include "tensor.h"
 
@@ -33,30 +33,48 @@ static uint32_t float_add(uint32_t a, uint32_t b) {
     return (a & 0x80000000u) | ((exponent << 23) + (mantissa - 0x800000));
 }
 
-static uint32_t window_sum(const volatile uint8_t *x, const uint32_t *shape, const uint32_t *reals) {
-    uint32_t channels = shape[WINDOW_CHANNELS], row = shape[WINDOW_WIDTH] * channels, sum = 0;
-    for (uint32_t h = 0; h < shape[WINDOW_KERNEL_H]; h++) {
-        for (uint32_t w = 0; w < shape[WINDOW_KERNEL_W]; w++) {
-            sum = float_add(sum, reals[x[h * row + w * channels]]);
+/* The sum of what lies under a window, added as an order says. */
+static uint32_t window_sum(const volatile uint8_t *corner, const int32_t *order, uint32_t words,
+                           const uint32_t *reals) {
+    uint32_t stack[SUM_DEPTH], *top = stack;
+    for (const int32_t *end = order + words; order < end; order++) {
+        if (*order < 0) {
+            top--;
+            top[-1] = float_add(top[-1], *top);
+        } else {
+            *top++ = reals[corner[*order]];
         }
     }
-    return sum;
+    return *stack;
+}
+
+/* Output number `index`. */
+static uint8_t mean_of(const uint32_t *operands, uint32_t index) {
+    const uint32_t *shape = operands + 4, *tables = shape + WINDOW_WORDS;
+    uint32_t channels = shape[WINDOW_CHANNELS], row = shape[WINDOW_WIDTH] * channels;
+    uint32_t words = 2 * shape[WINDOW_KERNEL_H] * shape[WINDOW_KERNEL_W] - 1;
+    const int32_t *order = (const int32_t *)table(tables[2]) + index % shape[WINDOW_ORDERS] * words;
+    uint32_t pixel = index / channels, line = pixel / shape[WINDOW_OUT_WIDTH];
+    uint32_t image = line / shape[WINDOW_OUT_HEIGHT];
+    uint32_t h = line % shape[WINDOW_OUT_HEIGHT] * shape[WINDOW_STRIDE_H] + image * shape[WINDOW_HEIGHT];
+    uint32_t w = pixel % shape[WINDOW_OUT_WIDTH] * shape[WINDOW_STRIDE_W];
+    const volatile uint8_t *corner = tensor_bytes(operands[0]) + h * row + w * channels + index % channels;
+    return climb(table(tables[1]), ordered(window_sum(corner, order, words, table(tables[0]))));
 }
 
 void mean(const uint32_t *operands) {
-    const uint32_t *shape = operands + 2, *tables = shape + WINDOW_WORDS;
-    const volatile uint8_t *image = tensor_bytes(operands[0]);
-    volatile uint8_t *y = tensor_bytes(operands[1]);
-    uint32_t channels = shape[WINDOW_CHANNELS], row = shape[WINDOW_WIDTH] * channels;
-    for (uint32_t i = 0; i < shape[WINDOW_IMAGES]; i++) {
-        for (uint32_t h = 0; h < shape[WINDOW_OUT_HEIGHT]; h++) {
-            for (uint32_t w = 0; w < shape[WINDOW_OUT_WIDTH]; w++) {
-                uint32_t corner = h * shape[WINDOW_STRIDE_H] * row + w * shape[WINDOW_STRIDE_W] * channels;
-                for (uint32_t c = 0; c < channels; c++) {
-                    *y++ = climb(table(tables[1]), ordered(window_sum(image + corner + c, shape, table(tables[0]))));
-                }
+    const uint32_t *shape = operands + 4;
+    volatile uint32_t *low = tensor_words(operands[1]), *high = tensor_words(operands[2]);
+    volatile uint32_t *y = tensor_words(operands[3]);
+    uint32_t count = shape[WINDOW_IMAGES] * shape[WINDOW_OUT_HEIGHT] * shape[WINDOW_OUT_WIDTH] * shape[WINDOW_CHANNELS];
+    for (uint32_t index = 0; index < count; index += 4) {
+        uint32_t word = *low++, differ = word ^ *high++;
+        for (uint32_t byte = 0; differ; byte++, differ >>= 8) {
+            if (differ & 0xFF && index + byte < count) {
+                word &= ~(0xFFu << 8 * byte);
+                word |= (uint32_t)mean_of(operands, index + byte) << 8 * byte;
             }
         }
-        image += shape[WINDOW_HEIGHT] * row;
+        *y++ = word;
     }
 }

@@ -76,15 +76,42 @@ static bool fits(uint32_t windows, uint32_t stride, uint32_t kernel, uint32_t si
 }
 
 static bool are_images(const uint32_t *operands) {
-    const uint32_t *w = operands + 2;
+    const uint32_t *w = operands + 4;
     uint32_t x = image_bytes(w[WINDOW_IMAGES], w[WINDOW_HEIGHT], w[WINDOW_WIDTH], w[WINDOW_CHANNELS]);
     uint32_t y = image_bytes(w[WINDOW_IMAGES], w[WINDOW_OUT_HEIGHT], w[WINDOW_OUT_WIDTH], w[WINDOW_CHANNELS]);
-    return is_tensor(operands[0], x) && is_tensor(operands[1], y);
+    return is_tensor(operands[0], x) && is_tensor(operands[1], y) && is_tensor(operands[2], y) &&
+           is_tensor(operands[3], y);
+}
+
+/* Whether orders add values of a window, each leaving one sum, and never more on the stack than it holds. */
+static bool are_orders(uint32_t offset, const uint32_t *w, const uint32_t *header) {
+    uint64_t words = 2 * (uint64_t)w[WINDOW_KERNEL_H] * w[WINDOW_KERNEL_W] - 1;
+    uint32_t most = header[HEADER_IMAGE_BYTES] / 4;
+    if (w[WINDOW_ORDERS] == 0 || words > most || w[WINDOW_ORDERS] > most / words ||
+        !is_table(offset, 4 * (uint32_t)words * w[WINDOW_ORDERS], header)) {
+        return false;
+    }
+    const int32_t *order = (const int32_t *)(header + offset / 4);
+    uint32_t row = w[WINDOW_WIDTH] * w[WINDOW_CHANNELS];
+    int32_t last = (int32_t)((w[WINDOW_KERNEL_H] - 1) * row + (w[WINDOW_KERNEL_W] - 1) * w[WINDOW_CHANNELS]);
+    for (uint32_t i = 0; i < w[WINDOW_ORDERS]; i++) {
+        uint32_t depth = 0;
+        for (uint32_t j = 0; j < words; j++, order++) {
+            if (*order > last || *order < -1 || (*order < 0 ? depth < 2 : depth == SUM_DEPTH)) {
+                return false;
+            }
+            depth += *order < 0 ? -1u : 1;
+        }
+        if (depth != 1) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool mean_is_sound(const uint32_t *operands) {
-    const uint32_t *w = operands + 2;
-    return are_images(operands) &&
+    const uint32_t *w = operands + 4;
+    return are_images(operands) && w[WINDOW_KERNEL_H] && w[WINDOW_KERNEL_W] &&
            fits(w[WINDOW_OUT_HEIGHT], w[WINDOW_STRIDE_H], w[WINDOW_KERNEL_H], w[WINDOW_HEIGHT]) &&
            fits(w[WINDOW_OUT_WIDTH], w[WINDOW_STRIDE_W], w[WINDOW_KERNEL_W], w[WINDOW_WIDTH]);
 }
@@ -109,8 +136,9 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
                is_tensor(step[2], rows_bytes(step[3], step[4])) && is_table(step[5], 16 * 256, header) &&
                is_ladder(step[6], header);
     case STEP_MEAN:
-        return STEP_LENGTH(step[0]) == 5 + WINDOW_WORDS && mean_is_sound(step + 1) &&
-               is_table(step[3 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[4 + WINDOW_WORDS], header);
+        return STEP_LENGTH(step[0]) == 8 + WINDOW_WORDS && mean_is_sound(step + 1) &&
+               is_table(step[5 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[6 + WINDOW_WORDS], header) &&
+               are_orders(step[7 + WINDOW_WORDS], step + 5, header);
     case STEP_END:
         return STEP_LENGTH(step[0]) == 1;
     default:

@@ -149,11 +149,26 @@ class Draft:
         self, value: Elementwise, name: str, dtype: np.dtype, quantization: Quantization | None
     ) -> Integers:
         """Append the node for an operator without weights, whose result is wanted as the tensor `name`."""
-        clamps = {} if quantization is None else _clamps(value.bounds, quantization, dtype)
+        label = self._label(value.name, name)
+        attributes = dict(value.attributes)
+        if quantization is not None:
+            attributes |= _clamps(value.bounds, quantization, dtype)
+            if value.op == "mean":
+                attributes["scale"] = self._mean_scale(label, value, quantization)
         self.tensors[name] = Tensor(name, value.shape, dtype, quantization)
-        attributes = {**value.attributes, **clamps}
-        self._nodes.append(Node(self._label(value.name, name), value.op, value.inputs, (name,), attributes))
+        self._nodes.append(Node(label, value.op, value.inputs, (name,), attributes))
         return Integers(name, value.positions)
+
+    def _mean_scale(self, label: str, value: Elementwise, quantization: Quantization) -> np.float32:
+        """As ONNX Runtime's QLinearGlobalAveragePool has it: ``x_scale / (y_scale * count)``, float32 at each step."""
+        x = self.tensors[value.inputs[0]]
+        assert x.quantization is not None
+        count = np.prod([x.shape[axis] for axis in value.attributes["axes"]])
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            scale = np.float32(x.quantization.scale / np.float32(quantization.scale * np.float32(count)))
+        if not np.isfinite(scale):
+            raise ModelError(f"layer {label!r} has scales whose quotient overflows: quantise the model again")
+        return scale
 
     def _label(self, wanted: str, name: str) -> str:
         """A name that no other node has: the operator's, or that of its result."""

@@ -4,6 +4,7 @@ import numpy as np
 from cimarron.isa import Profile
 
 from ..graph import Graph, Node
+from ..summation import in_sequence, summed
 from .real import dequantised, quantised
 from .window import windows
 
@@ -14,7 +15,7 @@ def average_pool(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     """Output of an average pool node: the mean of what lies under the window and in the image.
 
     Profile TFLM rounds the mean of the integers half away from zero and leaves their scale; profile ONNX means real
-    numbers.
+    numbers, as ONNX Runtime's QLinearAveragePool: one after the other, and rounded with the zero point.
 
     Parameters
     ----------
@@ -31,12 +32,9 @@ def average_pool(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     if graph.profile is Profile.ONNX:
         real = np.zeros(output.shape, np.float32)
         for row, column, window in windows(node, dequantised(graph, node, 0, x), out_h, out_w):
-            total = np.zeros_like(real[:, row, column])
-            # One after the other, as ONNX Runtime does: float32 sums depend on the order.
-            for value in window.reshape(window.shape[0], -1, window.shape[3]).swapaxes(0, 1):
-                total += value
-            real[:, row, column] = total / np.float32(window.shape[1] * window.shape[2])
-        return quantised(graph, node, real)
+            values = window.reshape(window.shape[0], -1, window.shape[3]).swapaxes(0, 1)
+            real[:, row, column] = summed(in_sequence(len(values)), values) / np.float32(len(values))
+        return quantised(graph, node, real, rounds_zero_point=True)
     result = np.zeros(output.shape, np.int64)
     for row, column, window in windows(node, x.astype(np.int64), out_h, out_w):
         count = window.shape[1] * window.shape[2]

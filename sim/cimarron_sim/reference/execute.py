@@ -14,6 +14,7 @@ from .fully_connected import fully_connected
 from .max_pool import max_pool
 from .mean import mean
 from .pad import pad
+from .real_mean import real_mean
 from .rescale import rescale
 from .reshape import reshape
 from .softmax import softmax
@@ -28,6 +29,7 @@ _OPERATORS: dict[str, Callable[..., np.ndarray]] = {
     "max_pool": max_pool,
     "add": add,
     "mean": mean,
+    "real_mean": real_mean,
     "requantise": rescale,
     "softmax": softmax,
     "pad": pad,

@@ -4,8 +4,7 @@ import numpy as np
 from cimarron.isa import Profile
 
 from ..graph import Graph, Node
-from .real import dequantised, quantised
-from .requantise import narrow, requantise_tflm
+from .requantise import narrow, requantise_onnx, requantise_tflm
 
 __all__ = ["mean"]
 
@@ -13,8 +12,8 @@ __all__ = ["mean"]
 def mean(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     """Output of a mean node.
 
-    Profile TFLM puts the division into the multiplier, which it shifts left as far as the count allows and divides,
-    cutting off.
+    Profile ONNX scales the sum of integers, as ONNX Runtime's QLinearGlobalAveragePool; profile TFLM puts the division
+    into the multiplier, which it shifts left as far as the count allows and divides, cutting off.
 
     Parameters
     ----------
@@ -27,10 +26,12 @@ def mean(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     array, shape and dtype of the node's output
     """
     axes, output = node.attributes["axes"], graph.tensors[node.outputs[0]]
-    if graph.profile is Profile.ONNX:
-        return quantised(graph, node, dequantised(graph, node, 0, x).mean(axis=axes, dtype=np.float32))
     count = int(np.prod([x.shape[axis] for axis in axes], dtype=np.int64))
     total = x.astype(np.int64).sum(axis=axes) - count * graph.tensors[node.inputs[0]].zero_point
+    if graph.profile is Profile.ONNX:
+        clamps = node.attributes["clamp_min"], node.attributes["clamp_max"]
+        scaled = requantise_onnx(total, node.attributes["scale"])
+        return narrow(scaled, output.zero_point, *clamps, output.dtype.type).reshape(output.shape)
     multiplier, shift = int(node.attributes["multiplier"]), int(node.attributes["shift"])
     places = min(count.bit_length() - 1, 32, 31 + shift)
     scaled = requantise_tflm(total, (multiplier << places) // count, shift - places)
