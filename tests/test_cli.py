@@ -20,7 +20,7 @@ from cimarron_sim.runner import session
 from cimarron_sim.runner.tools import ToolError
 from click.testing import CliRunner
 from onnx import TensorProto, helper
-from qdq_model import QdqModel
+from qdq_model import QdqModel, layer_model
 from report_record import made_up
 
 RNG = np.random.default_rng(5)
@@ -132,6 +132,16 @@ def test_check_names_what_is_unsupported(tmp_path):
     assert code == 2
     assert "BitShift" in stdout + stderr
     assert "Traceback" not in stderr
+
+
+def test_check_refuses_too_many_weights_before_layers_are_cut(monkeypatch, tmp_path):
+    monkeypatch.setattr("cimarron_sim.compiler.mapping.tilings", None)
+    x, w = np.zeros((1, 1000), np.int8), np.ones((1000, 120), np.int8)
+    path = tmp_path / "heavy.onnx"
+    path.write_bytes(layer_model("MatMul", x, 0.5, 0, w, np.array(0.1), None, 0.5, 0).bytes())
+    code, _, stderr = call("check", path, "--config", "tiny")
+    assert code == 2
+    assert "the network has 120000 bytes of weights, 98304 bytes of main memory are free" in " ".join(stderr.split())
 
 
 def mixed_model(path, *, refused):

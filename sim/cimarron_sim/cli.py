@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from .compiler.check import Place, check
-from .compiler.compile import assemble, compile
+from .compiler.compile import assemble, compile, refuse_heavy
 from .compiler.errors import CompileError
 from .compiler.explain import Alternative, Movement, explain, movements
 from .compiler.image import ProgramError
@@ -193,7 +193,11 @@ def check_command(ctx: click.Context, model: Path, config: SocConfig, explains: 
     """
     alternatives, moved = [], []
     found = survey(model)
-    graph = load(model) if all(operator.supported for operator in found.operators) else found.part
+    if all(operator.supported for operator in found.operators):
+        graph = load(model)
+        refuse_heavy(graph, config)
+    else:
+        graph = found.part
     verdicts = check(graph, config)
     rows = list_operators(found.operators, verdicts, found.absorbed)
     refused = [row for row in rows if row.place == Place.UNSUPPORTED]

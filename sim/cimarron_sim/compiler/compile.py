@@ -24,7 +24,7 @@ from .stream import weight_stream
 from .vector import VectorLayer
 from .work import Places, Work, layer_work, load_job, store_job
 
-__all__ = ["assemble", "compile"]
+__all__ = ["assemble", "compile", "refuse_heavy"]
 
 
 def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
@@ -33,8 +33,13 @@ def _refuse_unsupported(graph: Graph, config: SocConfig) -> None:
         raise CompileError("; ".join(reasons))
 
 
-def _refuse_heavy(graph: Graph, config: SocConfig) -> None:
-    """Refuse a network whose weights alone are too many, before time goes into cutting its layers."""
+def refuse_heavy(graph: Graph, config: SocConfig) -> None:
+    """Refuse a network whose weights alone are too many, before time goes into cutting its layers.
+
+    Raises
+    ------
+    CompileError
+    """
     available = config.ram_bytes - PROGRAM_OFFSET
     tensors = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.op in WEIGHTED]
     # Less their zero point, weights may need fewer bits than they are stored in.
@@ -292,6 +297,6 @@ def compile(graph: Graph, config: SocConfig) -> Program:
     CompileError
         If the hardware cannot run the network: the sentence names the layer, what it needs and what there is.
     """
-    _refuse_heavy(graph, config)
+    refuse_heavy(graph, config)
     _refuse_unsupported(graph, config)
     return assemble(*plan_network(graph, config.engine), config)
