@@ -73,10 +73,12 @@ def compute(kind: Step, words: Sequence[int], activations: bytearray, memory: by
             exponentials = np.frombuffer(memory, "<i4", 256, table).astype(np.int64)
             result = _softmax(values, exponentials) ^ invert_y
         case Step.SHARE:
-            x, y, count, rows, table, ladder = words
-            powers = np.frombuffer(memory, "<u8", 512, table).reshape(256, 2).astype(np.float64)
-            terms = (powers[:, 0] * 2.0 ** -powers[:, 1])[tensor(x, count * rows)].reshape(rows, count)
-            result = _ladder(memory, ladder, _ordered(terms / terms.sum(axis=1, keepdims=True)))
+            x, y, count, rows, invert, table, numerators, ladder = words
+            values = (tensor(x, count * rows) ^ invert).reshape(rows, count).astype(np.int64)
+            differences = values.max(axis=1, keepdims=True) - values
+            terms = np.frombuffer(memory, "<u8", 256, table)[differences].sum(axis=1, keepdims=True)
+            quotients = np.frombuffer(memory, "<f4", 256, numerators)[differences] / np.ldexp(np.float32(terms), -28)
+            result = _ladder(memory, ladder, _ordered(quotients))
         case Step.MEAN:
             x, low, high, y, *window, table, ladder, orders = words
             shape: dict[str, int] = dict(zip(WINDOW_WORDS, window, strict=True))

@@ -252,12 +252,12 @@ class Builder:
         shape = [sum(sizes) if i == axis else sizes[0] for i, sizes in enumerate(zip(*shapes, strict=True))]
         return self._plain("concat", names, tuple(shape), x.dtype, x.zero_point, 1.0, axis=axis)
 
-    def softmax(self, dtype: DTypeLike = np.int8):
-        """Append a softmax."""
+    def softmax(self, dtype: DTypeLike = np.int8, step=1 / 256):
+        """Append a softmax, whose shares count steps."""
         x = self.tensors[self.last]
         scale, lowest = float(x.quantization.scale), int(np.iinfo(dtype).min)
         scaling = self._scaling(scale * 2**26)
-        return self._plain("softmax", (self.last,), x.shape, dtype, lowest, 1 / 256, **scaling)
+        return self._plain("softmax", (self.last,), x.shape, dtype, lowest, step, **scaling)
 
     def flatten(self):
         """Append a reshape to (images, values)."""

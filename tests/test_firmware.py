@@ -271,7 +271,8 @@ def test_damaged_images_are_refused(simulation, program, byte):
         [0x8_0004, 0, 0, 4096, 1, 0, 0, 0],  # of too many
         [0x8_0004, 0, 0, 4095, 0x10_0000, 0, 0, 0],
         [0x8_0004, 0, 0, 4, 1, 256, 0, 0],  # inverting what is no byte
-        [0x7_0005, 0, 0, 4, 1, 0, 0],  # SHARE with less than 4 KiB of table
+        [0x9_0005, 0, 0, 4, 1, 0, 0, 0, 0],  # SHARE with a ladder that is none
+        [0x9_0005, 0, 0, 4, 1, 256, 0, 0, RESERVED],  # inverting what is no byte
         [0x13_0006, *[0] * 4, *[1] * 11, 0, 0, RESERVED],  # MEAN with a ladder that is none
         [0x13_0006, *[0] * 4, *[1] * 4, 2, *[1] * 6, 0, RESERVED, RESERVED],  # kernel larger than the image
         [0x13_0006, *[0] * 4, *[1] * 4, 0, *[1] * 6, 0, RESERVED, RESERVED],  # no kernel

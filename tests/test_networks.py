@@ -83,7 +83,7 @@ def onnx_runtime(graph: Graph, network: str, arrays: list[np.ndarray]) -> list[d
     data, source = model.SerializeToString(), graph.inputs[0]
     found = []
     for x in arrays:
-        answers = oracle.run(data, {graph.port(source).name: x}, fused=False)
+        answers = oracle.run(data, {graph.port(source).name: x})
         layout = (answer.transpose(0, 2, 3, 1) if answer.ndim == 4 else answer for answer in answers)
         found.append({source: graph.encode(source, x), **dict(zip(order, layout, strict=True))})
     return found

@@ -357,6 +357,21 @@ def test_means_of_lines_and_channels_are_exact_on_the_system_and_take_the_cycles
     assert [layer.counters.busy for layer in inference.layers] == predict(program, CONFIG.engine)
 
 
+@pytest.mark.cosim
+@pytest.mark.parametrize("step", [1 / 256, 2.0**-15, 0.031, 0.5, 2.0**30])
+def test_shares_are_exact_on_the_system(step):
+    """Steps of which a share is many, few, or less than the half of one; rows of which one value is all, or each as
+    much."""
+    graph = Builder((16, 13), np.int8, -3, Profile.ONNX, scale=0.11).softmax(np.uint8, step).graph()
+    random = np.random.default_rng(7)
+    x = np.clip(random.normal(0, 40, (16, 13)), -128, 127).astype(np.int8)
+    x[0], x[1], x[2, :4] = -128, 127, 100
+    x[3] = np.where(np.arange(13) == 5, 127, -128)
+    x[4] = np.arange(13) * -7 + 60
+    (inference,) = Simulation(CONFIG).run(compile(graph, CONFIG), [x.tobytes()], processes=1).inferences
+    assert not compare_inference(0, inference, execute(graph, {"x": x}), graph.outputs[0])
+
+
 @PROFILES
 @pytest.mark.cosim
 def test_every_operator_is_exact_on_the_system(profile):

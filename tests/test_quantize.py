@@ -88,7 +88,7 @@ def test_quantized_model_is_close_to_the_float_model_and_exact_against_onnx_runt
     signal, noise = 0.0, 0.0
     for image in IMAGES:
         answer = graph.decode(target, execute(graph, {source: graph.encode(source, image[None])})[target])
-        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]}, fused=False)
+        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]})
         np.testing.assert_array_equal(answer, integers)
         (real,) = session.run(None, {"image": image[None]})
         signal, noise = signal + float(np.sum(real**2)), noise + float(np.sum((answer - real) ** 2))
@@ -123,7 +123,7 @@ def decibels(files: tuple[Path, Path, Path], graph: Graph) -> float:
     signal, noise = 0.0, 0.0
     for image in IMAGES[:4]:
         answer = graph.decode(target, execute(graph, {source: graph.encode(source, image[None])})[target])
-        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]}, fused=False)
+        (integers,) = oracle.run(files[2].read_bytes(), {"image": image[None]})
         np.testing.assert_array_equal(answer, integers)
         (real,) = session.run(None, {"image": image[None]})
         signal, noise = signal + float(np.sum(real**2)), noise + float(np.sum((answer - real) ** 2))
@@ -277,7 +277,7 @@ def test_quantized_model_runs_on_the_system(files):
     graph = quantized(files)
     session = run_model(graph, PRESETS["tiny"], [IMAGES[:1]], processes=1)
     assert not session.mismatches
-    (expected,) = oracle.run(files[2].read_bytes(), {"image": IMAGES[:1]}, fused=False)
+    (expected,) = oracle.run(files[2].read_bytes(), {"image": IMAGES[:1]})
     np.testing.assert_array_equal(session.outputs[0], expected)
 
 

@@ -476,11 +476,11 @@ class Step(enum.IntEnum):
     `Event.STEP`. Their tensors are addresses in the activation buffer, multiples of 4; their tables are byte offsets in
     the image, multiples of 4, which a byte indexes by its bits. A ladder is a function that never falls: the number of
     its rungs, at most 255, its lowest value, then the first input of each value above, ascending. Inputs are int32, or
-    float32 with all bits but the sign inverted if negative. An exponential is an int32 for each difference to the
-    largest value of a row, a real a float32, and a power a uint64 from 2**47 to 2**48 with a uint64, how often it is
-    halved. An order has 2 n - 1 int32 for n values under a window: a value's distance in bytes from the first one puts
-    its real number on a stack of `SUM_DEPTH`, -1 replaces the upper two by their sum. Output i takes order i modulo
-    their number.
+    float32 with all bits but the sign inverted if negative. For each difference to the largest value of a row there is
+    an exponential, an int32, or a term, a uint64 up to 2**51, and a numerator, a float32: y[i] is the ladder of its
+    float32 quotient by the float32 sum of the row's terms, of 28 bits of fraction. A real is a float32. An order has
+    2 n - 1 int32 for n values under a window: a value's distance in bytes from the first one puts its real number on a
+    stack of `SUM_DEPTH`, -1 replaces the upper two by their sum. Output i takes order i modulo their number.
     """
 
     END = 0
@@ -488,7 +488,7 @@ class Step(enum.IntEnum):
     COMBINE = 2  #: a, b, y, bytes, table of 65536 bytes: y[i] = table[256 * a[i] + b[i]]
     NARROW = 3  #: x, y, values, ladder: y[i] = ladder(x[i]) of int32
     SOFTMAX = 4  #: x, y, values of a row, rows, bits of x inverted, of y inverted, exponentials: softmax as TFLite's
-    SHARE = 5  #: x, y, values of a row, rows, powers, ladder: y[i] = ladder(float32(power(x[i]) / their sum))
+    SHARE = 5  #: x, y, values of a row, rows, bits of x inverted, terms, numerators, ladder: softmax as ONNX Runtime's
     MEAN = 6  #: x, a, b, y, WINDOW_WORDS, reals, ladder, orders: y[i] = a[i] if it is b[i], else ladder(float32 sum)
 
 

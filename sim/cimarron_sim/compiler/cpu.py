@@ -15,7 +15,7 @@ from .errors import CompileError
 from .image import step
 from .real_mean import read_real_mean
 from .rows import Span
-from .table import exponential_table, narrow_ladder, power_table, quantised, real_ladder, real_table
+from .table import exponential_table, limits, narrow_ladder, real_ladder, real_table, scale_of, share_tables
 
 __all__ = ["CpuLayer", "CpuStep", "read_cpu"]
 
@@ -210,13 +210,17 @@ def _softmax(graph: Graph, node: Node, x: Sequence[Tensor], y: Tensor) -> list[C
             f"layer {node.name!r} is a softmax of {values} values, {SOFTMAX_VALUES} is the most there is"
         )
     shape = values, y.size // values
-    if graph.profile is Profile.ONNX:
-
-        def to_shares(real: np.ndarray) -> np.ndarray:
-            return quantised(node, y, real)
-
-        return [CpuStep(Step.SHARE, (*x, y), shape, (power_table(x[0]), real_ladder(to_shares)), count=1)]
     inversions = [_inversion(tensor) for tensor in (x[0], y)]
+    if graph.profile is Profile.ONNX:
+        if not 2.0**-60 < float(scale_of(y)) < 2.0**60:
+            raise CompileError(f"tensor {y.name!r} has a scale of {scale_of(y)}: quantise it again")
+
+        def to_output(steps: np.ndarray) -> np.ndarray:
+            low, high = limits(node, y)
+            return np.clip(np.rint(steps.astype(np.float64)) + y.zero_point, low, high).astype(np.int64)
+
+        tables = *share_tables(x[0], y), real_ladder(to_output)
+        return [CpuStep(Step.SHARE, (*x, y), (*shape, inversions[0]), tables, count=1)]
     return [CpuStep(Step.SOFTMAX, (*x, y), (*shape, *inversions), (exponential_table(node),), count=1)]
 
 

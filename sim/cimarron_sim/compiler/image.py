@@ -28,7 +28,7 @@ _STEP_WORDS = {
     Step.COMBINE: 6,
     Step.NARROW: 5,
     Step.SOFTMAX: 8,
-    Step.SHARE: 7,
+    Step.SHARE: 9,
     Step.MEAN: 8 + len(WINDOW_WORDS),
 }
 

@@ -11,15 +11,15 @@ from .fixed_point import exponential, high_multiply, requantise
 from .staircase import first_reaching
 
 __all__ = [
-    "codes", "exponential_table", "ladder", "limits", "maxima", "narrow_ladder", "power_table", "quantised",
-    "real_ladder", "real_table", "real_values", "requantised", "scale_of",
+    "codes", "exponential_table", "ladder", "limits", "maxima", "narrow_ladder", "quantised",
+    "real_ladder", "real_table", "real_values", "requantised", "scale_of", "share_tables",
 ]  # fmt: skip
 
 #: Integers that order floats as the floats are: the bits, all but the sign inverted if negative.
 _INFINITY = 0x7F80_0000
 
-#: Bits of the terms of a softmax in real numbers.
-_TERM_BITS = 48
+#: Bits of fraction of the terms of a softmax in real numbers.
+_TERM_BITS = 28
 
 
 def codes(tensor: Tensor) -> np.ndarray:
@@ -143,18 +143,15 @@ def exponential_table(node: Node) -> bytes:
     return np.where(counted, exponential(scaled), 0).astype("<i4").tobytes()
 
 
-def power_table(x: Tensor) -> bytes:
-    """Exponential of the real value of each of 256 bytes, less the largest.
+def share_tables(x: Tensor, y: Tensor) -> tuple[bytes, bytes]:
+    """Terms and numerators of a softmax in profile ONNX, see `cimarron.isa.Step`, as ONNX Runtime's QLinearSoftmax.
 
-    Returns
-    -------
-    bytes
-        For each byte a uint64 of 48 bits with its leading one, and the bits it is to be shifted right by, a uint64.
+    An exponential is a float32 of at most ``min(2**23 - 1, (2**32 - 1) / values)``. The reciprocal of the output's
+    scale is cut off to an integer.
     """
-    real = real_values(x, codes(x)).astype(np.float64)
-    span = real.max() - real
-    if span.max() > 700:
-        raise CompileError(f"tensor {x.name!r} spans {span.max():.0f}, whose exponential is 0: quantise it again")
-    fraction, exponent = np.frexp(np.exp(-span))
-    words = np.stack([(fraction * 2.0**_TERM_BITS).astype(np.uint64), (1 - exponent).astype(np.uint64)], axis=1)
-    return words.astype("<u8").tobytes()
+    largest = min(float(2**23 - 1), float(2**32 - 1) / x.shape[-1])
+    exponentials = (largest * np.exp(-np.arange(256) * np.float64(scale_of(x)))).astype(np.float32)
+    with np.errstate(over="ignore", divide="ignore"):
+        steps = np.floor(np.float32(1) / scale_of(y))
+    terms = np.ldexp(exponentials.astype(np.float64), _TERM_BITS).astype(np.uint64)
+    return terms.astype("<u8").tobytes(), (exponentials * steps).astype("<f4").tobytes()

@@ -132,9 +132,9 @@ static bool step_is_sound(const uint32_t *step, const uint32_t *header) {
                is_tensor(step[2], rows_bytes(step[3], step[4])) && step[5] <= 255 && step[6] <= 255 &&
                is_table(step[7], 4 * 256, header);
     case STEP_SHARE:
-        return STEP_LENGTH(step[0]) == 7 && is_tensor(step[1], rows_bytes(step[3], step[4])) &&
-               is_tensor(step[2], rows_bytes(step[3], step[4])) && is_table(step[5], 16 * 256, header) &&
-               is_ladder(step[6], header);
+        return STEP_LENGTH(step[0]) == 9 && is_tensor(step[1], rows_bytes(step[3], step[4])) &&
+               is_tensor(step[2], rows_bytes(step[3], step[4])) && step[5] <= 255 &&
+               is_table(step[6], 8 * 256, header) && is_table(step[7], 4 * 256, header) && is_ladder(step[8], header);
     case STEP_MEAN:
         return STEP_LENGTH(step[0]) == 8 + WINDOW_WORDS && mean_is_sound(step + 1) &&
                is_table(step[5 + WINDOW_WORDS], 4 * 256, header) && is_ladder(step[6 + WINDOW_WORDS], header) &&

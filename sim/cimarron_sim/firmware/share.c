@@ -1,33 +1,22 @@
-/* Softmax in real numbers, as shares of a sum of powers, each share rounded to float32. */
+/* Softmax as float32 quotients: numerators and terms by the difference from a row's largest value. */
 #include "steps.h"
 #include "tensor.h"
 
-struct power {
-    uint64_t mantissa;
-    uint64_t halvings;
-};
+/* Bits of fraction of a term. */
+#define FRACTION_BITS 28u
 
-/* Of a power; the first is 1. */
-#define MANTISSA_BITS 48u
-
-/* What the powers of a row add up to: its leading zeros, and 2**63 over the 32 bits behind them. */
+/* What the terms of a row add up to, as float32: exponent, 24 bits of mantissa, and 2**55 over these. And the largest
+ * exponent of a numerator whose quotient reaches no rung. */
 struct whole {
-    uint64_t sum;
-    uint32_t zeros, inverse;
+    uint32_t exponent, mantissa, inverse, hopeless;
 };
 
-/* The power, less the halvings that all of a row have. */
-static inline uint64_t term(const struct power *power, uint32_t common) {
-    uint32_t places = (uint32_t)power->halvings - common;
-    return places < 64 ? power->mantissa >> places : 0;
-}
-
-/* part / whole to the nearest float32, half to even; part is not above whole, which is below 2**62. */
-APART static uint32_t float_ratio(uint64_t part, uint64_t whole) {
+/* part / whole to the nearest float32, half to even, of two mantissas with 24 bits. */
+APART static uint32_t float_ratio(uint32_t part, uint32_t whole) {
     uint32_t exponent = 127;
-    /* The bound is for tables that are none. */
-    for (; part < whole && exponent; exponent--) {
+    if (part < whole) {
         part <<= 1;
+        exponent--;
     }
     part -= whole;
     uint32_t quotient = 1;
@@ -45,25 +34,33 @@ APART static uint32_t float_ratio(uint64_t part, uint64_t whole) {
     return (exponent << 23) + (mantissa - (1u << 23));
 }
 
-static inline struct whole whole_of(uint64_t sum) {
-    uint64_t aligned = sum;
-    uint32_t zeros = 0;
-    for (; !(aligned >> 63); aligned <<= 1) {
-        zeros++;
+static inline struct whole whole_of(uint64_t sum, const int32_t *ladder) {
+    uint32_t exponent = 127 + 63 - FRACTION_BITS;
+    for (; !(sum >> 63); sum <<= 1) {
+        exponent--;
     }
-    uint32_t divisor = (uint32_t)(aligned >> 32), quotient = 0, rest = 1u << 31;
+    /* To the nearest of 24 bits, half to even. */
+    uint32_t mantissa = (uint32_t)(sum >> 40), half = (uint32_t)(sum >> 39) & 1;
+    mantissa += half & (uint32_t)((sum << 25) != 0 || mantissa & 1);
+    if (mantissa >> 24) {
+        mantissa >>= 1;
+        exponent++;
+    }
+    uint32_t divisor = mantissa << 8, inverse = 0, rest = 1u << 31;
 #pragma clang loop unroll(disable)
     for (int i = 0; i < 32; i++) {
         uint32_t carry = rest >> 31;
         rest <<= 1;
-        quotient <<= 1;
+        inverse <<= 1;
         if (carry || rest >= divisor) {
             rest -= divisor;
-            quotient |= 1;
+            inverse |= 1;
         }
     }
-    /* 2**32 does not fit; one less is near enough. */
-    return (struct whole){sum, zeros, divisor == 1u << 31 ? ~0u : quotient};
+    /* A quotient is below 2**(1 + its numerator's exponent - the sum's), the first rung at least 2**(its own - 127): what
+     * lies a power of two below that does so rounded, too. 2**32 does not fit; one less is near enough. */
+    uint32_t first = (uint32_t)ladder[2] >> 23;
+    return (struct whole){exponent, mantissa, divisor == 1u << 31 ? ~0u : inverse, exponent + first - 129};
 }
 
 /* value * 2**(exponent - 158) to the nearest float32, half to even. */
@@ -76,47 +73,44 @@ static inline int32_t float_of(uint32_t value, uint32_t exponent) {
     return (int32_t)((exponent << 23) + mantissa - (1u << 23));
 }
 
-/* The output of a power: the ladder's, between an estimate of its share from below and one from above, where almost
- * never is a rung. Of the estimate's 30 bits, what is cut off the power, the inverse and their product takes less than
- * three units, and what is cut off the whole adds at most one. */
-static inline uint8_t output(
-    const int32_t *ladder, const struct power *power, uint32_t common, const struct whole *whole) {
-    uint32_t places = (uint32_t)power->halvings - common;
-    if (places >= MANTISSA_BITS) {
-        return climb(ladder, 0);
+/* The output of a numerator: the ladder's, between an estimate of its quotient from below and one from above, where
+ * almost never is a rung. What is cut off the inverse and the product takes less than three units of the estimate's 30
+ * bits. */
+static inline uint8_t output(const int32_t *ladder, uint32_t numerator, const struct whole *whole) {
+    uint32_t exponent = numerator >> 23;
+    if (exponent <= whole->hopeless) {
+        return (uint8_t)ladder[1];
     }
-    /* The leading 32 bits of the mantissa, without those that the halvings take. */
-    uint32_t leading = (uint32_t)(power->mantissa >> (MANTISSA_BITS - 32));
-    uint32_t taken = places > MANTISSA_BITS - 32 ? places - (MANTISSA_BITS - 32) : 0;
-    leading = leading >> taken << taken;
-    uint32_t ratio = (uint32_t)((uint64_t)leading * whole->inverse >> 33);
-    uint32_t exponent = 128 + whole->zeros - (64 - MANTISSA_BITS) - places;
-    uint32_t reached = rungs_up_to(ladder, float_of(ratio - 4, exponent));
-    if (reached < (uint32_t)ladder[0] && ladder[2 + reached] <= float_of(ratio + 4, exponent)) {
-        reached = rungs_up_to(ladder, (int32_t)float_ratio(power->mantissa >> places, whole->sum));
+    uint32_t mantissa = (numerator & 0x7FFFFF) | 0x800000;
+    uint32_t ratio = (uint32_t)((uint64_t)(mantissa << 8) * whole->inverse >> 33);
+    exponent -= whole->exponent;
+    uint32_t reached = rungs_up_to(ladder, float_of(ratio - 4, exponent + 128));
+    if (reached < (uint32_t)ladder[0] && ladder[2 + reached] <= float_of(ratio + 4, exponent + 128)) {
+        reached = rungs_up_to(ladder, (int32_t)(float_ratio(mantissa, whole->mantissa) + (exponent << 23)));
     }
     return (uint8_t)((uint32_t)ladder[1] + reached);
 }
 
 NEAR void share(const uint32_t *operands) {
-    uint32_t count = operands[2];
+    uint32_t count = operands[2], flip = operands[4];
     const volatile uint8_t *x = tensor_bytes(operands[0]);
     volatile uint8_t *y = tensor_bytes(operands[1]);
-    const struct power *powers = table(operands[4]);
-    const int32_t *ladder = table(operands[5]);
+    const uint64_t *terms = table(operands[5]);
+    const uint32_t *numerators = table(operands[6]);
+    const int32_t *ladder = table(operands[7]);
     for (uint32_t rows = operands[3]; rows; rows--, x += count, y += count) {
-        uint32_t common = ~0u;
+        uint32_t largest = 0;
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t halvings = (uint32_t)powers[x[i]].halvings;
-            common = halvings < common ? halvings : common;
+            uint32_t value = x[i] ^ flip;
+            largest = value > largest ? value : largest;
         }
         uint64_t sum = 0;
         for (uint32_t i = 0; i < count; i++) {
-            sum += term(&powers[x[i]], common);
+            sum += terms[largest - (x[i] ^ flip)];
         }
-        struct whole whole = whole_of(sum ? sum : 1);
+        struct whole whole = whole_of(sum ? sum : 1, ladder);
         for (uint32_t i = 0; i < count; i++) {
-            y[i] = output(ladder, &powers[x[i]], common, &whole);
+            y[i] = ladder[0] ? output(ladder, numerators[largest - (x[i] ^ flip)], &whole) : (uint8_t)ladder[1];
         }
     }
 }
