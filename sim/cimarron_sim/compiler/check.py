@@ -51,8 +51,8 @@ class Verdict:
     reason: str
 
 
-def _count(jobs: int) -> str:
-    return f"{jobs} job{'s' if jobs > 1 else ''}"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _verdict(node: Node, operators: Sequence[Operator], jobs: int) -> Verdict:
@@ -62,15 +62,15 @@ def _verdict(node: Node, operators: Sequence[Operator], jobs: int) -> Verdict:
         values, tables = sum(layer.y.size for layer in on_cpu), sum(len(layer.data) for layer in on_cpu)
         reason = f"{values} values, {tables} bytes of tables"
         if len(operators) > 1:
-            reason += f", in {len(on_cpu)} steps"
+            reason += f", {_count(jobs, 'job')} and {_count(len(on_cpu), 'step')}"
         return Verdict(node.name, node.op, Place.CPU, reason)
     assert not isinstance(operator, CpuLayer)
     if isinstance(operator, VectorLayer):
-        return Verdict(node.name, node.op, Place.ENGINE, f"{operator.y.size} values, {_count(jobs)}")
+        return Verdict(node.name, node.op, Place.ENGINE, f"{operator.y.size} values, {_count(jobs, 'job')}")
     tiling = operator.tiling
     reason = (
         f"{tiling.walk.depth} x {operator.layer.outputs} weights of {tiling.weight_bits} bits in {tiling.row_tiles} x"
-        f" {tiling.word_tiles} tiles, {_count(jobs)}"
+        f" {tiling.word_tiles} tiles, {_count(jobs, 'job')}"
     )
     return Verdict(node.name, node.op, Place.ENGINE, reason)
 
@@ -108,7 +108,7 @@ def _planned(graph: Graph, plan: Plan, config: EngineConfig) -> dict[str, Verdic
     for step, (node, operator) in enumerate(zip(plan.order.layers, plan.operators, strict=True), 1):
         work = layer_work(graph.profile, operator, places, step, config, 0)
         copying.append(operator)
-        jobs += len(work.items)
+        jobs += sum(isinstance(item, list) for item in work.items)
         if node.outputs[0] not in plan.copies:
             verdicts[node.name] = _verdict(node, copying, jobs)
             copying, jobs = [], 0
