@@ -79,7 +79,7 @@ def _view(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
     numbers = None if operand is None else operand.data
     context.verdict("view")
     match source:
-        case Integers() | Reals() | Floats():
+        case Integers() | Reals() | Floats() | Elementwise():
             return dataclasses.replace(source, positions=_seen(node, source.positions, numbers))
         case Constant(data):
             return Constant(_seen(node, data, numbers))
@@ -90,7 +90,7 @@ def _view(context: Context, node: onnx.NodeProto, inputs: list[Value | None]) ->
                 order = list(attributes(node).get("perm", range(data.ndim)[::-1]))
                 quantization = dataclasses.replace(quantization, axis=order.index(quantization.axis))
             return dataclasses.replace(source, data=_seen(node, data, numbers), quantization=quantization)
-        case Layer() | Sums() | Elementwise():
+        case Layer() | Sums():
             raise Unsupported("it reads float32 that nothing quantised", "put a QuantizeLinear before it")
     return context.unknown(node)
 
