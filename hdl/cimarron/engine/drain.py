@@ -77,11 +77,13 @@ class Drain(wiring.Component):
         # Where the beat at hand stands: output, pixel, tile.
         left = Signal(range(macro.words + 1))
         beat = Signal.like(self.beat)
-        slot = Signal(range(macro.words))
-        column = Signal(16)
-        line = Signal(16)
-        row_tile = Signal(16)
-        word_tile = Signal(16)
+        # A fused result sits at its lowest column, so lanes are `stride` elements apart.
+        elements = [Signal(range(macro.words), name=f"element{lane}") for lane in range(lanes)]
+        columns_left = Signal(16)
+        lines_left = Signal(16)
+        row_tiles_left = Signal(16)
+        word_tiles_left = Signal(16)
+        first_row_tile = Signal()
         bank = Signal()
         psum_addr = Signal(range(depth + 1))
         group_left = Signal(range(macro.words + 1))
@@ -94,25 +96,27 @@ class Drain(wiring.Component):
         group_addr = Signal(32)
         addr = Signal(32)
 
-        fire = self.i_stream.valid & advance
+        fire = self.i_stream.valid & self.flows
         last_beat = Signal()  # left <= lanes, from a register: the macro and all before it wait for it
-        last_column = column + 1 == job.out_width
-        last_line = line + 1 == job.out_height
-        last_row_tile = row_tile + 1 == job.row_tiles
-        last_word_tile = word_tile + 1 == job.word_tiles
+        last_column = columns_left == 1
+        last_line = lines_left == 1
+        last_row_tile = row_tiles_left == 1
+        last_word_tile = word_tiles_left == 1
         beat_step = Signal(range(4 * lanes + 1))
+        wide = Signal()  # a cycle after the job: no result is sooner
+        m.d.sync += wide.eq(job.out_format == OutFormat.INT32)
         m.d.comb += [
-            beat_step.eq(Mux(job.out_format == OutFormat.INT32, 4 * lanes, lanes)),
+            beat_step.eq(Mux(wide, 4 * lanes, lanes)),
             self.i_stream.ready.eq(advance & last_beat),
             self.bank.eq(bank),
             self.beat.eq(beat),
-            self.param_enable.eq(advance),
+            self.param_enable.eq(self.flows),
         ]
 
         def begin_result(first, count):
             m.d.sync += [
                 beat.eq(0),
-                slot.eq(0),
+                *(element.eq(lane * self.stride) for lane, element in enumerate(elements)),
                 left.eq(count),
                 last_beat.eq(count <= lanes),
                 group_left.eq(job.group_words),
@@ -126,7 +130,8 @@ class Drain(wiring.Component):
 
         def begin_image(first, count):
             begin_result(first, count)
-            m.d.sync += [column.eq(0), line.eq(0), psum_addr.eq(0), image_line_addr.eq(first)]
+            m.d.sync += [columns_left.eq(job.out_width), lines_left.eq(job.out_height)]
+            m.d.sync += [psum_addr.eq(0), image_line_addr.eq(first)]
 
         last_group_column = group_column + 1 == job.group_columns
         next_line_addr = Signal(32)
@@ -142,14 +147,15 @@ class Drain(wiring.Component):
             tile_outputs.eq(Mux(last_word_tile, job.last_words, job.tile_words)),
         ]
         with m.If(self.start):
-            m.d.sync += [row_tile.eq(0), word_tile.eq(0), tile_addr.eq(job.out_base)]
+            m.d.sync += [row_tiles_left.eq(job.row_tiles), word_tiles_left.eq(job.word_tiles)]
+            m.d.sync += [first_row_tile.eq(1), tile_addr.eq(job.out_base)]
             begin_image(job.out_base, Mux(job.word_tiles == 1, job.last_words, job.tile_words))
         with m.Elif(fire):
             m.d.sync += psum_addr.eq(psum_addr + 1)
             with m.If(~last_beat):
                 m.d.sync += [
                     beat.eq(beat + 1),
-                    slot.eq(slot + lanes * self.stride),
+                    *(element.eq(element + lanes * self.stride) for element in elements),
                     left.eq(left - lanes),
                     last_beat.eq(left <= 2 * lanes),
                     group_left.eq(group_left - lanes),
@@ -166,10 +172,11 @@ class Drain(wiring.Component):
                         m.d.sync += addr.eq(next_group_addr)
             with m.Elif(~last_column):
                 begin_result(pixel_addr + job.out_pixel_step, tile_outputs)
-                m.d.sync += column.eq(column + 1)
+                m.d.sync += columns_left.eq(columns_left - 1)
             with m.Elif(~last_line):
                 begin_result(next_image_line_addr, tile_outputs)
-                m.d.sync += [column.eq(0), line.eq(line + 1), image_line_addr.eq(next_image_line_addr)]
+                m.d.sync += [columns_left.eq(job.out_width), lines_left.eq(lines_left - 1)]
+                m.d.sync += image_line_addr.eq(next_image_line_addr)
             with m.Else():
                 m.d.comb += [
                     self.set_done.eq(last_row_tile & last_word_tile | ~job.shared_weights),
@@ -178,10 +185,11 @@ class Drain(wiring.Component):
                 m.d.sync += bank.eq(bank ^ self.bank_done)
                 with m.If(~last_row_tile):
                     begin_image(tile_addr, tile_outputs)
-                    m.d.sync += row_tile.eq(row_tile + 1)
+                    m.d.sync += [row_tiles_left.eq(row_tiles_left - 1), first_row_tile.eq(0)]
                 with m.Else():
-                    begin_image(next_tile_addr, Mux(word_tile + 2 == job.word_tiles, job.last_words, job.tile_words))
-                    m.d.sync += [tile_addr.eq(next_tile_addr), row_tile.eq(0), word_tile.eq(word_tile + 1)]
+                    begin_image(next_tile_addr, Mux(word_tiles_left == 2, job.last_words, job.tile_words))
+                    m.d.sync += [tile_addr.eq(next_tile_addr), first_row_tile.eq(1)]
+                    m.d.sync += [row_tiles_left.eq(job.row_tiles), word_tiles_left.eq(word_tiles_left - 1)]
 
         # Select: one output per lane.
         values = data.ArrayLayout(signed(32), lanes)
@@ -192,7 +200,7 @@ class Drain(wiring.Component):
         s_final = Signal()
         s_psum_addr = Signal(range(depth))
         s_control = Signal(control)
-        elements = Array(result.y[index] for index in range(macro.words))
+        results = Array(result.y[index] for index in range(macro.words))
         is_inside = Signal()
         m.d.comb += is_inside.eq(
             ~(last_column & (group_column >= job.edge_columns)) & ~(last_line & (group_line >= job.edge_lines))
@@ -200,7 +208,7 @@ class Drain(wiring.Component):
         with m.If(self.flows):
             m.d.sync += [
                 s_valid.eq(self.i_stream.valid),
-                s_first.eq(row_tile == 0),
+                s_first.eq(first_row_tile),
                 s_final.eq(last_row_tile),
                 s_psum_addr.eq(psum_addr),
                 s_control.addr.eq(addr),
@@ -208,10 +216,7 @@ class Drain(wiring.Component):
                 s_control.last.eq(last_beat & last_column & last_line & last_row_tile & last_word_tile),
             ]
             for lane in range(lanes):
-                # A fused result sits at its lowest column, so lanes are `stride` elements apart.
-                element = Signal(range(macro.words), name=f"element{lane}")
-                m.d.comb += element.eq(slot + lane * self.stride)
-                m.d.sync += s_value[lane].eq(elements[element])
+                m.d.sync += s_value[lane].eq(results[elements[lane]])
         keeps = (job.row_tiles != 1) & self.i_stream.valid & advance
         m.d.comb += self.psum_overflow.eq(keeps & (psum_addr >= depth))
 
@@ -285,19 +290,14 @@ class Drain(wiring.Component):
         w_mask = Signal(config.act_port_bytes)
         w_data = Signal(config.act_port_bytes * 8)
         w_addr = Signal(32)
-        w_beyond = Signal(32)
+        w_beyond = Signal(range(max(2, lanes)))
         w_bad = Signal()
         w_last = Signal()
-        wide = job.out_format == OutFormat.INT32
         kept = Signal(lanes)
         beyond = Signal(lanes)
-        starts = []
         for lane in range(lanes):
-            start = Signal(33, name=f"start{lane}")
-            m.d.comb += start.eq(delayed.control.addr + Mux(wide, 4 * lane, lane))
-            end = start + Mux(wide, 4, 1)
+            end = delayed.control.addr + Mux(wide, 4 * lane + 4, lane + 1)
             m.d.comb += beyond[lane].eq(delayed.control.mask[lane] & (end > config.act_buffer_bytes))
-            starts.append(start)
         m.d.comb += kept.eq(delayed.control.mask & ~beyond)
         with m.If(self.flows):
             m.d.sync += [
@@ -310,13 +310,13 @@ class Drain(wiring.Component):
             ]
             for lane in reversed(range(lanes)):
                 with m.If(beyond[lane]):
-                    m.d.sync += w_beyond.eq(starts[lane])
+                    m.d.sync += w_beyond.eq(lane)
         m.d.comb += [
             self.write.addr.eq(w_addr),
             self.write.data.as_value().eq(w_data),
             self.write.mask.eq(Mux(w_valid & advance, w_mask, 0)),
             self.done.eq(w_valid & advance & w_last),
-            self.address.eq(w_beyond),
+            self.address.eq(w_addr + Mux(wide, w_beyond << 2, w_beyond)),
             self.bad_address.eq(w_bad),
         ]
         return m

@@ -33,6 +33,7 @@ class _WalkLayout(data.StructLayout):
                 "run": 8,
                 "run_position": signed(24),  # relative to the pixel's first position
                 "offset": 24,  # bytes into the run
+                "left": 24,  # bytes of it that are left
             }
         )
 
@@ -92,6 +93,7 @@ class Gather(wiring.Component):
         walk = Signal(_WalkLayout())
         tile_walk = Signal(_WalkLayout())
         next_walk = Signal(_WalkLayout())
+        first_walk = Signal(_WalkLayout())
         row = Signal(row_index)
         rows_left = Signal(range(rows + 1))
         image_row = Signal(signed(17))
@@ -99,22 +101,26 @@ class Gather(wiring.Component):
         tile_base = Signal(32)  # of the word tile at hand, like the position of its first pixel
         tile_position = Signal(signed(25))
         position = Signal(signed(25))
-        column = Signal(16)
-        line = Signal(16)
-        row_tile = Signal(16)
-        word_tile = Signal(16)
+        columns_left = Signal(16)
+        lines_left = Signal(16)
+        row_tiles_left = Signal(16)
+        word_tiles_left = Signal(16)
 
-        run_left = Signal(24)
+        run_left = walk.left
         count = Signal(range(port + 1))
         ends_run = Signal()
         ends_vector = Signal()
+        last_run = Signal()
         m.d.comb += [
-            run_left.eq(job.run_bytes - walk.offset),
+            first_walk.left.eq(job.run_bytes),
             count.eq(port),
-            ends_run.eq(count == run_left),
-            ends_vector.eq(count == rows_left),
+            # Beside the count, not from it.
+            ends_run.eq((run_left <= port) & (run_left <= rows_left)),
+            ends_vector.eq((rows_left <= port) & (rows_left <= run_left)),
+            last_run.eq(walk.run + 1 == job.runs),
             next_walk.eq(walk),
             next_walk.offset.eq(walk.offset + count),
+            next_walk.left.eq(run_left - count),
         ]
         with m.If((run_left <= rows_left) & (run_left < port)):
             m.d.comb += count.eq(run_left)
@@ -123,10 +129,11 @@ class Gather(wiring.Component):
         with m.If(ends_run):
             m.d.comb += [
                 next_walk.offset.eq(0),
+                next_walk.left.eq(job.run_bytes),
                 next_walk.run.eq(walk.run + 1),
                 next_walk.run_position.eq(walk.run_position + job.run_step),
             ]
-            with m.If(walk.run + 1 == job.runs):
+            with m.If(last_run):
                 m.d.comb += [
                     next_walk.run.eq(0),
                     next_walk.run_position.eq(0),
@@ -135,14 +142,10 @@ class Gather(wiring.Component):
                     next_walk.row_addr.eq(walk.row_addr + job.kernel_step),
                 ]
 
-        last_column = column + 1 == job.out_width
-        last_line = line + 1 == job.out_height
-        last_row_tile = Signal()
-        last_word_tile = Signal()
-        m.d.comb += [
-            last_row_tile.eq(row_tile + 1 == job.row_tiles),
-            last_word_tile.eq(word_tile + 1 == job.word_tiles),
-        ]
+        last_column = columns_left == 1
+        last_line = lines_left == 1
+        last_row_tile = row_tiles_left == 1
+        last_word_tile = word_tiles_left == 1
 
         next_base = Signal(32)
         next_position = Signal(signed(25))
@@ -158,8 +161,8 @@ class Gather(wiring.Component):
                 image_row.eq(job.first_row),
                 row_addr.eq(base),
                 position.eq(first_position),
-                column.eq(0),
-                line.eq(0),
+                columns_left.eq(job.out_width),
+                lines_left.eq(job.out_height),
             ]
 
         def begin_word_tile(base, first_position):
@@ -187,7 +190,8 @@ class Gather(wiring.Component):
         ]
 
         with m.If(self.start):
-            m.d.sync += [active.eq(1), row.eq(0), row_tile.eq(0), word_tile.eq(0), walk.eq(0), tile_walk.eq(0)]
+            m.d.sync += [active.eq(1), row.eq(0), walk.eq(first_walk), tile_walk.eq(first_walk)]
+            m.d.sync += [row_tiles_left.eq(job.row_tiles), word_tiles_left.eq(job.word_tiles)]
             begin_word_tile(job.in_base, job.first_position)
             begin_tile(job.row_tiles == 1)
         with m.Elif(active & advance & clear):
@@ -197,22 +201,24 @@ class Gather(wiring.Component):
             with m.If(ends_vector):
                 begin_vector(last_row_tile)
             with m.If(next_column):
-                m.d.sync += [walk.eq(tile_walk), column.eq(column + 1), position.eq(position + job.pixel_step)]
+                m.d.sync += [walk.eq(tile_walk), columns_left.eq(columns_left - 1)]
+                m.d.sync += position.eq(position + job.pixel_step)
             with m.If(next_line):
                 m.d.sync += [
                     walk.eq(tile_walk),
-                    column.eq(0),
-                    line.eq(line + 1),
+                    columns_left.eq(job.out_width),
+                    lines_left.eq(lines_left - 1),
                     position.eq(tile_position),
                     image_row.eq(image_row + job.stride_h),
                     row_addr.eq(row_addr + job.line_step),
                 ]
             with m.If(next_row_tile):
-                m.d.sync += [tile_walk.eq(next_walk), row_tile.eq(row_tile + 1)]
+                m.d.sync += [tile_walk.eq(next_walk), row_tiles_left.eq(row_tiles_left - 1)]
                 first_pixel(tile_base, tile_position)
-                begin_tile(row_tile + 2 == job.row_tiles)
+                begin_tile(row_tiles_left == 2)
             with m.If(next_word_tile):
-                m.d.sync += [walk.eq(0), tile_walk.eq(0), row_tile.eq(0), word_tile.eq(word_tile + 1)]
+                m.d.sync += [walk.eq(first_walk), tile_walk.eq(first_walk)]
+                m.d.sync += [row_tiles_left.eq(job.row_tiles), word_tiles_left.eq(word_tiles_left - 1)]
                 begin_word_tile(next_base, next_position)
                 begin_tile(job.row_tiles == 1)
                 with m.If(last_word_tile):
@@ -220,7 +226,7 @@ class Gather(wiring.Component):
 
         # The receptive field must end where the last row tile does. It is not awaited that the walk goes on, and a
         # cycle later its vector has not left either.
-        ends = (next_walk.kernel_row == job.kernel_h) & (next_walk.run == 0) & (next_walk.offset == 0)
+        ends = ends_run & last_run & (walk.kernel_row + 1 == job.kernel_h)
         m.d.sync += self.bad_shape.eq(active & ~self.start & ~clear & next_word_tile & ~ends)
 
         # What goes down the pipeline with each piece.

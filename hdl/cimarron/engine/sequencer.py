@@ -69,22 +69,19 @@ class Sequencer(wiring.Component):
         count = Signal(range(JOB_WORDS + 1))
         mac, load = self.next_mac, self.next_load
         limit = Signal(range(macro.words + 1))  # outputs of one operation
+        next_stride = Signal.like(self.stride)
         m.d.comb += [mac.as_value().eq(words), load.as_value().eq(words)]
 
         with m.Switch(mac.weight_bits):
             for index, width in enumerate(macro.weight_widths):
                 with m.Case(width):
                     m.d.comb += [self.next_width.eq(index), limit.eq(macro.outputs(width))]
-        with m.Switch(self.job.weight_bits):
-            for width in macro.weight_widths:
-                with m.Case(width):
-                    m.d.comb += self.stride.eq(width // macro.cell_bits)
+                    m.d.comb += next_stride.eq(width // macro.cell_bits)
 
         given_loader = Signal()
         given_compute = Signal()
         waiting = Signal()
         m.d.comb += [self.jobs.eq(waiting + self.computing + self.loading), self.partial.eq(count != 0)]
-        m.d.comb += self.vector.eq(self.job.opcode == Opcode.VECTOR)
         m.d.sync += [self.start.eq(0), self.retired.eq(self.done | self.load_done)]
         with m.If(self.done):
             m.d.sync += self.computing.eq(0)
@@ -137,7 +134,8 @@ class Sequencer(wiring.Component):
                 ]
                 m.d.sync += [given_loader.eq(taken_loader), given_compute.eq(taken_compute)]
                 with m.If(~given_compute & compute_free):
-                    m.d.sync += [self.job.eq(mac), self.start.eq(1), self.computing.eq(1)]
+                    m.d.sync += [self.job.eq(mac), self.stride.eq(next_stride), self.vector.eq(wants_tables)]
+                    m.d.sync += [self.start.eq(1), self.computing.eq(1)]
                 with m.If(taken_loader & taken_compute):
                     m.next = "WORDS"
 
