@@ -36,15 +36,16 @@ class Vector(wiring.Component):
     cycles, where ``reads = kernel_h * kernel_w + binary`` and ``lookups = ceil(bytes of the piece before / lanes)``;
     positions outside the image take their cycle, too.
 
-    Stages: A walks, B adds up address and padding, C reads the buffer, D keeps the maximum, E looks up, F adds. A to D
-    wait for ``steal``, and all of them for E; E and F wait for ``advance``, and E for ``tables_ready``.
+    Stages: A walks, B adds up address and padding, C reads the buffer, D takes what was read, E keeps the maximum,
+    F looks up, G adds. A to D wait for ``steal``, and all of them for F; F and G wait for ``advance``, and F for
+    ``tables_ready``.
 
     ``steal`` takes the buffer's read port away, but not in cycles with ``hold``, during which the data read last still
     wait.
     """
 
     #: Cycles from ``start`` to the first lookup, less the reads of a piece.
-    latency = 4
+    latency = 5
 
     def __init__(self, config: EngineConfig):
         self.config = config
@@ -83,74 +84,74 @@ class Vector(wiring.Component):
 
         # Stage A. Pixels have a first row and position; so have the windows that move over the image from there.
         active = Signal()
-        column, line = Signal(16), Signal(16)
-        kernel_row, kernel_column = Signal(8), Signal(8)
+        columns_left, lines_left = Signal(16), Signal(16)
+        kernel_rows_left, kernel_columns_left = Signal(8), Signal(8)
         second = Signal()  # the second operand's turn
-        offset = Signal(24)
+        offset, bytes_left = Signal(24), Signal(24)
         line_row, line_addr = Signal(signed(17)), Signal(32)
         pixel_position = Signal(signed(25))
         image_row, row_addr, position = Signal(signed(17)), Signal(32), Signal(signed(25))
         out_pixel, second_pixel = Signal(32), Signal(32)
 
-        bytes_left = Signal(24)
         count = Signal(counts)
         last_piece, last_column, last_line = Signal(), Signal(), Signal()
         last_kernel_column, ends_window, ends_piece = Signal(), Signal(), Signal()
         m.d.comb += [
-            bytes_left.eq(job.pixel_bytes - offset),
             last_piece.eq(bytes_left <= port),
             count.eq(Mux(last_piece, bytes_left, port)),
-            last_kernel_column.eq(kernel_column + 1 == job.kernel_w),
-            ends_window.eq(last_kernel_column & (kernel_row + 1 == job.kernel_h)),
+            last_kernel_column.eq(kernel_columns_left == 1),
+            ends_window.eq(last_kernel_column & (kernel_rows_left == 1)),
             ends_piece.eq(second | ends_window & ~job.binary),
-            last_column.eq(column + 1 == job.out_width),
-            last_line.eq(line + 1 == job.out_height),
+            last_column.eq(columns_left == 1),
+            last_line.eq(lines_left == 1),
         ]
 
         def begin_window(row, address, at):
-            m.d.sync += [kernel_row.eq(0), kernel_column.eq(0), second.eq(0)]
+            m.d.sync += [kernel_rows_left.eq(job.kernel_h), kernel_columns_left.eq(job.kernel_w), second.eq(0)]
             m.d.sync += [image_row.eq(row), row_addr.eq(address), position.eq(at)]
 
         with m.If(self.start):
-            m.d.sync += [active.eq(1), column.eq(0), line.eq(0), offset.eq(0)]
+            m.d.sync += [active.eq(1), offset.eq(0), bytes_left.eq(job.pixel_bytes)]
+            m.d.sync += [columns_left.eq(job.out_width), lines_left.eq(job.out_height)]
             m.d.sync += [line_row.eq(job.first_row), line_addr.eq(job.in_base), pixel_position.eq(job.first_position)]
             m.d.sync += [out_pixel.eq(job.out_base), second_pixel.eq(job.second_base)]
             begin_window(job.first_row, job.in_base, job.first_position)
         with m.Elif(active & advance):
             with m.If(~ends_piece):
-                m.d.sync += [kernel_column.eq(kernel_column + 1), position.eq(position + job.column_step)]
+                m.d.sync += [kernel_columns_left.eq(kernel_columns_left - 1), position.eq(position + job.column_step)]
                 with m.If(last_kernel_column):
-                    m.d.sync += [kernel_column.eq(0), position.eq(pixel_position)]
-                    m.d.sync += [kernel_row.eq(kernel_row + 1), image_row.eq(image_row + 1)]
+                    m.d.sync += [kernel_columns_left.eq(job.kernel_w), position.eq(pixel_position)]
+                    m.d.sync += [kernel_rows_left.eq(kernel_rows_left - 1), image_row.eq(image_row + 1)]
                     m.d.sync += row_addr.eq(row_addr + job.row_bytes)
                 with m.If(ends_window):
                     m.d.sync += second.eq(1)
             with m.Elif(~last_piece):
-                m.d.sync += offset.eq(offset + port)
+                m.d.sync += [offset.eq(offset + port), bytes_left.eq(bytes_left - port)]
                 begin_window(line_row, line_addr, pixel_position)
             with m.Else():
                 m.d.sync += [
                     offset.eq(0),
+                    bytes_left.eq(job.pixel_bytes),
                     out_pixel.eq(out_pixel + job.out_pixel_step),
                     second_pixel.eq(second_pixel + job.second_pixel_step),
                 ]
                 with m.If(~last_column):
                     next_position = Signal.like(position)
                     m.d.comb += next_position.eq(pixel_position + job.pixel_step)
-                    m.d.sync += [column.eq(column + 1), pixel_position.eq(next_position)]
+                    m.d.sync += [columns_left.eq(columns_left - 1), pixel_position.eq(next_position)]
                     begin_window(line_row, line_addr, next_position)
                 with m.Else():
                     next_row, next_addr = Signal.like(line_row), Signal.like(line_addr)
                     m.d.comb += [next_row.eq(line_row + job.stride_h), next_addr.eq(line_addr + job.line_step)]
-                    m.d.sync += [column.eq(0), line.eq(line + 1), pixel_position.eq(job.first_position)]
-                    m.d.sync += [line_row.eq(next_row), line_addr.eq(next_addr)]
+                    m.d.sync += [columns_left.eq(job.out_width), lines_left.eq(lines_left - 1)]
+                    m.d.sync += [line_row.eq(next_row), line_addr.eq(next_addr), pixel_position.eq(job.first_position)]
                     begin_window(next_row, next_addr, job.first_position)
                     with m.If(last_line):
                         m.d.sync += active.eq(0)
 
         # What goes down the pipeline with each read.
         step = data.StructLayout(
-            {"count": counts, "first": 1, "second": 1, "ends_piece": 1, "last": 1, "out_addr": 32},
+            {"count": counts, "second": 1, "ends_piece": 1, "last": 1, "out_addr": 32},
         )
 
         # Stage B: address and padding.
@@ -161,7 +162,6 @@ class Vector(wiring.Component):
             m.d.sync += [
                 b_valid.eq(active),
                 b.count.eq(count),
-                b.first.eq((kernel_row == 0) & (kernel_column == 0) & ~second),
                 b.second.eq(second),
                 b.ends_piece.eq(ends_piece),
                 b.last.eq(last_piece & last_column & last_line),
@@ -193,78 +193,86 @@ class Vector(wiring.Component):
             m.d.sync += c_addr.eq(b_base + b_position + b_offset)
         m.d.comb += [self.read.enable.eq(c_valid & advance), self.read.addr.eq(c_addr)]
 
-        # Stage D: the maximum so far, in bytes whose order is that of their values.
+        # Stage D: the bytes that were read, which come from memories all over an FPGA.
         d_valid = Signal()
         d = Signal(step)
-        d_inside = Signal()
+        d_compares = Signal()
+        waits = Signal()
         with m.If(advance):
-            m.d.sync += [d_valid.eq(c_valid), d.eq(c), d_inside.eq(c_inside)]
+            m.d.sync += [d_valid.eq(c_valid), d.eq(c), d_compares.eq(c_inside & ~c.second)]
         with m.Elif(~stall):
             m.d.sync += d_valid.eq(0)
+        m.d.comb += [stall.eq(d_valid & waits), self.hold.eq(stall)]
+
+        # Stage E: the maximum so far, in bytes whose order is that of their values.
+        e_valid = Signal()
+        e = Signal(step)
+        e_compares = Signal()
+        e_data = Signal(data.ArrayLayout(8, port))
+        with m.If(~waits):
+            m.d.sync += [e_valid.eq(d_valid), e.eq(d), e_compares.eq(d_compares), e_data.eq(self.read.data)]
         most = Signal(data.ArrayLayout(8, port))
         merged = Signal.like(most)
         raw = Signal.like(most)
         sign = job.x_signed << 7
         for index in range(port):
-            value, before = Signal(8, name=f"value{index}"), Signal(8, name=f"before{index}")
+            value = Signal(8, name=f"value{index}")
             m.d.comb += [
-                value.eq(self.read.data[index] ^ sign),
-                before.eq(Mux(d.first, 0, most[index])),
-                merged[index].eq(Mux(~d.second & d_inside & (value > before), value, before)),
+                value.eq(e_data[index] ^ sign),
+                merged[index].eq(Mux(e_compares & (value > most[index]), value, most[index])),
                 raw[index].eq(merged[index] ^ sign),
             ]
-        taken = d_valid & ~stall
+        taken = e_valid & ~waits
         m.d.comb += self.read_done.eq(taken)
         with m.If(taken):
-            m.d.sync += most.eq(merged)
+            m.d.sync += most.eq(Mux(e.ends_piece, 0, merged))
 
-        # Stage E: look up, lowest bytes first.
-        e_x, e_z = Signal(8 * port), Signal(8 * port)
-        e_left = Signal(counts)
-        e_addr = Signal(32)
-        e_last = Signal()
+        # Stage F: look up, lowest bytes first.
+        f_x, f_z = Signal(8 * port), Signal(8 * port)
+        f_left = Signal(counts)
+        f_addr = Signal(32)
+        f_last = Signal()
         moves = Signal()
         m.d.comb += [
-            moves.eq((e_left != 0) & self.advance & self.tables_ready),
-            stall.eq(d_valid & d.ends_piece & (e_left != 0) & ~(moves & (e_left <= lanes))),
-            self.hold.eq(stall),
+            moves.eq((f_left != 0) & self.advance & self.tables_ready),
+            waits.eq(e_valid & e.ends_piece & (f_left != 0) & ~(moves & (f_left <= lanes))),
             self.lookup.eq(self.advance),
-            self.x.as_value().eq(e_x),
-            self.z.as_value().eq(e_z),
+            self.x.as_value().eq(f_x),
+            self.z.as_value().eq(f_z),
         ]
         with m.If(moves):
             m.d.sync += [
-                e_x.eq(e_x >> 8 * lanes),
-                e_z.eq(e_z >> 8 * lanes),
-                e_left.eq(Mux(e_left > lanes, e_left - lanes, 0)),
-                e_addr.eq(e_addr + lanes),
+                f_x.eq(f_x >> 8 * lanes),
+                f_z.eq(f_z >> 8 * lanes),
+                f_left.eq(Mux(f_left > lanes, f_left - lanes, 0)),
+                f_addr.eq(f_addr + lanes),
             ]
-        with m.If(taken & d.ends_piece):
+        with m.If(taken & e.ends_piece):
             m.d.sync += [
-                e_x.eq(raw.as_value()),
-                e_z.eq(self.read.data.as_value()),
-                e_left.eq(d.count),
-                e_addr.eq(d.out_addr),
-                e_last.eq(d.last),
+                f_x.eq(raw.as_value()),
+                f_z.eq(e_data.as_value()),
+                f_left.eq(e.count),
+                f_addr.eq(e.out_addr),
+                f_last.eq(e.last),
             ]
 
-        # Stage F: add what the tables say.
-        f_valid = Signal()
-        f_mask = Signal(lanes)
-        f_addr = Signal(32)
-        f_last = Signal()
+        # Stage G: add what the tables say.
+        g_valid = Signal()
+        g_mask = Signal(lanes)
+        g_addr = Signal(32)
+        g_last = Signal()
         with m.If(self.advance):
             m.d.sync += [
-                f_valid.eq(moves),
-                f_mask.eq(Cat(e_left > lane for lane in range(lanes))),
-                f_addr.eq(e_addr),
-                f_last.eq(e_last & (e_left <= lanes)),
+                g_valid.eq(moves),
+                g_mask.eq(Cat(f_left > lane for lane in range(lanes))),
+                g_addr.eq(f_addr),
+                g_last.eq(f_last & (f_left <= lanes)),
             ]
         m.d.comb += [
-            self.beat.valid.eq(f_valid),
-            self.beat.addr.eq(f_addr),
-            self.beat.mask.eq(f_mask),
-            self.beat.last.eq(f_last),
+            self.beat.valid.eq(g_valid),
+            self.beat.addr.eq(g_addr),
+            self.beat.mask.eq(g_mask),
+            self.beat.last.eq(g_last),
         ]
         for lane in range(lanes):
             m.d.comb += self.beat.value[lane].eq(self.a[lane] + Mux(job.binary, self.b[lane], 0))

@@ -7,7 +7,7 @@ from cimarron.config import EngineConfig
 __all__ = ["VECTOR_LATENCY", "vector_cycles"]
 
 #: Cycles from a job's start to the first lookup, less the reads of a piece: `cimarron.engine.vector.Vector.latency`.
-VECTOR_LATENCY = 4
+VECTOR_LATENCY = 5
 
 
 def vector_cycles(job: Mapping[str, int], config: EngineConfig, start: int, tables: int) -> tuple[int, int]:
