@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
+from .lax_memory import lax_memory
 
 __all__ = ["ActBuffer", "ReadSignature", "WriteSignature"]
 
@@ -48,7 +48,8 @@ class ActBuffer(wiring.Component):
 
     Byte address a lives in memory ``lane<a % act_port_bytes>`` at ``a // act_port_bytes``. A window that
     starts at lane k takes the lanes below k from the next line, so each lane has an address of its own
-    and a rotator puts the bytes in order. A read in the cycle of a write returns the old bytes.
+    and a rotator puts the bytes in order. A byte that is read in the cycle in which it is written
+    may be the old one, the new one or another.
     """
 
     def __init__(self, config: EngineConfig):
@@ -73,11 +74,8 @@ class ActBuffer(wiring.Component):
 
         stored = []
         for lane in range(port):
-            memory = Memory(shape=8, depth=self.config.act_buffer_bytes // port, init=[])
-            m.submodules[f"lane{lane}"] = memory
+            read, write = lax_memory(m, f"lane{lane}", shape=8, depth=self.config.act_buffer_bytes // port)
             source = Signal(shift, name=f"source{lane}")
-            read = memory.read_port()
-            write = memory.write_port()
             m.d.comb += [
                 read.en.eq(self.read.enable),
                 read.addr.eq(read_line),

@@ -2,11 +2,11 @@
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..isa import TABLE_WORDS
+from .lax_memory import lax_memory
 
 __all__ = ["Tables"]
 
@@ -82,9 +82,7 @@ class Tables(wiring.Component):
         operands = [("a", self.x, self.a), ("b", self.z, self.b)]
         for half, (name, keys, values) in enumerate(operands):
             for lane in range(config.lanes):
-                memory = Memory(shape=signed(32), depth=TABLE_WORDS, init=[])
-                m.submodules[f"{name}{lane}"] = memory
-                read, write = memory.read_port(), memory.write_port()
+                read, write = lax_memory(m, f"{name}{lane}", shape=signed(32), depth=TABLE_WORDS)
                 m.d.comb += [
                     write.en.eq((left != 0) & (index[-1] == half)),
                     write.addr.eq(index[:-1]),
