@@ -21,10 +21,11 @@ class Loader(wiring.Component):
 
     A MAC job's weight stream (see `cimarron.isa`) is contiguous, so one address counts through it: one memory
     beat per cycle. A tile's rows are requested when a set is free, a word tile's records when one of the
-    two banks is; both free up in order, by ``set_done`` and ``bank_done``. ``tile_ready`` pulses in the cycle in
-    which the last row of a set is written. A LOAD job copies to the activation buffer, ``act_port_bytes`` per
-    cycle or as fast as the memory answers, from two cycles after the first answer on; ``load_done`` pulses with the
-    last write. Tables of a VECTOR job are handed on beat by beat, each requested when the one before has left.
+    two banks is; both free up in order, by ``set_done`` and ``bank_done``. Rows are written out of registers, a cycle
+    after their answer. ``tile_ready`` pulses with the answer to the last row of a set: no vector that it lets go is in
+    the array sooner than that row. A LOAD job copies to the activation buffer, ``act_port_bytes`` per cycle or as fast
+    as the memory answers, from two cycles after the first answer on; ``load_done`` pulses with the last write. Tables
+    of a VECTOR job are handed on beat by beat, each requested when the one before has left.
 
     A new job may be started while ``ready``: then every request of the previous one has been answered.
     """
@@ -93,6 +94,7 @@ class Loader(wiring.Component):
         is_record, last_beat, last = Signal(), Signal(), Signal()
         answered = data.View(tag, tags.r_data)
         request = Signal()
+        outstanding = Signal(range(8))
         taken = Signal()
         answer = Signal()
         dma = self.dma
@@ -103,9 +105,8 @@ class Loader(wiring.Component):
             answer.eq(dma.ack | dma.err),
             dma.adr.eq(address[port_shift:]),
             dma.sel.eq(~0),
-            self.bad_address.eq(dma.cyc & dma.err),
+            self.bad_address.eq((outstanding != 0) & dma.err),
         ]
-        outstanding = Signal(range(8))
         m.d.sync += outstanding.eq(outstanding + taken - (answer & (outstanding != 0)))
         with m.If(taken):
             m.d.sync += address.eq(address + config.port_bytes)
@@ -273,8 +274,6 @@ class Loader(wiring.Component):
         if beats > 1 or in_beats:
             with m.If(store):
                 m.d.sync += collect_beat.eq(Mux(answered.last_beat, 0, collect_beat + 1))
-        if in_beats:
-            m.d.comb += self.weights.payload.beat.eq(collect_beat)
 
         complete = store & answered.last_beat
         record = Signal(data.StructLayout({"bias": 32, "multiplier": 32, "shift": 8}))
@@ -288,14 +287,20 @@ class Loader(wiring.Component):
             self.record.bias.eq(record.bias),
             self.record.multiplier.eq(record.multiplier),
             self.record.shift.eq(record.shift),
-            self.weights.valid.eq((store if in_beats else complete) & ~answered.record),
-            weights.set.eq(answered.set),
-            weights.row.eq(answered.index),
-            weights.width.eq(width),
-            weights.signed.eq(is_signed),
-            weights.data.eq(dma.dat_r if in_beats else item.as_value()),
             self.tile_ready.eq(complete & ~answered.record & answered.last),
         ]
+        # The cells of the macro are many, and lie far from the memory.
+        m.d.sync += self.weights.valid.eq((store if in_beats else complete) & ~answered.record)
+        with m.If(store):
+            m.d.sync += [
+                weights.set.eq(answered.set),
+                weights.row.eq(answered.index),
+                weights.width.eq(width),
+                weights.signed.eq(is_signed),
+                weights.data.eq(dma.dat_r if in_beats else item.as_value()),
+            ]
+            if in_beats:
+                m.d.sync += weights.beat.eq(collect_beat)
         with m.If(self.record_write & answered.last):
             m.d.sync += bank.eq(~bank)
         return m

@@ -121,7 +121,7 @@ class Storer(wiring.Component):
         broken = Signal()
         m.d.comb += [
             self.done.eq(self.storing & ~broken & dma.ack & (bytes_left == 0) & (outstanding == 1)),
-            self.bad_address.eq(dma.cyc & dma.err),
+            self.bad_address.eq((outstanding != 0) & dma.err),
             self.address.eq(answered << port_shift),
         ]
 
