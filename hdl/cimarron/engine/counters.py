@@ -1,6 +1,6 @@
 """Performance counters."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,10 @@ class CountersSignature(wiring.Signature):
 
 
 class Counters(wiring.Component):
-    """Counts, per name, the cycles in which its event is high; wraps at 32 bits; ``clear`` zeroes all."""
+    """Counts, per name, the cycles in which its event is high; wraps at 32 bits; ``clear`` zeroes all.
+
+    All but ``busy`` are counted a cycle late: what decides about them comes from all over the engine.
+    """
 
     events: In(CountersSignature(1))
     counts: Out(CountersSignature(32))
@@ -27,8 +30,12 @@ class Counters(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         for name in COUNTERS:
-            count = getattr(self.counts, name)
-            m.d.sync += count.eq(count + getattr(self.events, name))
+            count, event = getattr(self.counts, name), getattr(self.events, name)
+            if name != "busy":
+                late = Signal(name=f"late_{name}")
+                m.d.sync += late.eq(event & ~self.clear)
+                event = late
+            m.d.sync += count.eq(count + event)
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
         return m

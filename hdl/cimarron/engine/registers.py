@@ -1,6 +1,6 @@
 """Registers and custom instructions: how software sees the engine."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -79,7 +79,7 @@ class Registers(wiring.Component):
         ]
         m.d.sync += was_busy.eq(self.busy)
 
-        # One access per cycle, from whichever port.
+        # One access per cycle, from whichever port; what it is about does not wait for whether it comes about.
         access = Signal()
         write = Signal()
         offset = Signal(32)
@@ -94,13 +94,25 @@ class Registers(wiring.Component):
         own_failed = Signal()
         settled = Signal()
         pending = Signal()
+        commands = Signal()
+        # Registers are few: that an offset lies beyond them is known before whose turn it is.
+        index_bits = max(Register).bit_length()
+        index = Signal(index_bits + 1)
+
+        def index_of(offset: Value) -> Value:
+            return Cat(offset[:index_bits], offset[index_bits:].any())
+
         second = Signal(32)
         pushing = Signal()
 
         m.d.comb += [
             settled.eq(~self.clear & ~own_failed & ~self.failing & ~self.failed),
+            commands.eq(request.valid & ~pending & ~pushing),
             request.ready.eq(~pending & ~pushing & settled),
             command.response.valid.eq(pending),
+            offset.eq(Mux(commands, request.payload.a, bus.adr << 2)),
+            index.eq(Mux(commands, index_of(request.payload.a), index_of(bus.adr << 2))),
+            value.eq(Mux(commands, request.payload.b, bus.dat_w)),
         ]
         with m.If(command.response.ready):
             m.d.sync += pending.eq(0)
@@ -119,13 +131,12 @@ class Registers(wiring.Component):
             m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(second)]
             m.d.sync += [pushing.eq(0), pending.eq(1), answer.eq(1)]
         with m.Elif(request.valid & request.ready):
+            reads = request.payload.function == Instruction.READ
             m.d.comb += [
-                access.eq((request.payload.function == Instruction.READ) | write),
+                access.eq(reads | write),
                 write.eq(request.payload.function == Instruction.WRITE),
-                offset.eq(request.payload.a),
-                value.eq(request.payload.b),
             ]
-            m.d.sync += [pending.eq(1), answer.eq(Mux(access & ~write, read_value, 0))]
+            m.d.sync += [pending.eq(1), answer.eq(Mux(reads, read_value, 0))]
             with m.If(request.payload.function == Instruction.PUSH):
                 with m.If((free >= 2) & ~self.error):
                     m.d.comb += [self.jobs.valid.eq(1), self.jobs.payload.eq(request.payload.a)]
@@ -136,7 +147,7 @@ class Registers(wiring.Component):
             with m.Elif(~access):
                 m.d.comb += unknown.eq(1)
         with m.Elif(bus.cyc & bus.stb & ~bus.ack & settled):
-            m.d.comb += [access.eq(1), write.eq(bus.we), offset.eq(bus.adr << 2), value.eq(bus.dat_w)]
+            m.d.comb += [access.eq(1), write.eq(bus.we)]
             m.d.sync += [bus.ack.eq(1), bus.dat_r.eq(read_value)]
 
         readable = {
@@ -153,20 +164,19 @@ class Registers(wiring.Component):
         } | {Register[name.upper()]: getattr(self.counts, name) for name in COUNTERS}
         if self.config.macro.self_test:
             readable |= {Register.SELF_TEST: self.test_state, Register.SELF_TEST_ADDRESS: self.test_address}
-        with m.If(access & ~write):
-            with m.Switch(offset):
-                for register, source in readable.items():
-                    with m.Case(register):
-                        m.d.comb += read_value.eq(source)
-                with m.Default():
-                    m.d.comb += refused.eq(1)
+        with m.Switch(index):
+            for register, source in readable.items():
+                with m.Case(register):
+                    m.d.comb += read_value.eq(source)
+            with m.Default():
+                m.d.comb += refused.eq(access & ~write)
 
         m.d.sync += [
             retired.eq(retired + self.retired),
             went_idle.eq(went_idle | (was_busy & ~self.busy & ~self.error)),
         ]
         with m.If(access & write):
-            with m.Switch(offset):
+            with m.Switch(index):
                 with m.Case(Register.CONTROL):
                     m.d.sync += self.clear.eq(value[0])
                 with m.Case(Register.IRQ_ENABLE):
