@@ -111,8 +111,9 @@ class Decoder(wiring.Component):
         mapped = Signal()
         given_up = Signal()
         elapsed = Signal(range(self._timeout_cycles))
+        acks = Signal(len(self._targets))  # of the one that is hit, if any
 
-        for name, target in self._targets.items():
+        for index, (name, target) in enumerate(self._targets.items()):
             port = getattr(self, name)
             index_bits = target.signature.addr_width
             hit = Signal(name=f"{name}_hit")
@@ -127,11 +128,13 @@ class Decoder(wiring.Component):
             ]
             for feature in sorted(target.signature.features):
                 m.d.comb += getattr(port, feature).eq(getattr(bus, feature))
+            m.d.comb += acks[index].eq(port.ack & port.stb)
             with m.If(hit):
-                m.d.comb += [mapped.eq(1), bus.ack.eq(port.ack & port.stb), bus.dat_r.eq(port.dat_r)]
+                m.d.comb += [mapped.eq(1), bus.dat_r.eq(port.dat_r)]
 
+        m.d.comb += [bus.ack.eq(acks.any() | self.error), self.error.eq(given_up & bus.cyc & bus.stb)]
         with m.If(given_up):
-            m.d.comb += [bus.ack.eq(bus.cyc & bus.stb), bus.dat_r.eq(0), self.error.eq(bus.ack)]
+            m.d.comb += bus.dat_r.eq(0)
         m.d.comb += [self.error_write.eq(bus.we), self.error_address.eq(bus.adr << 2)]
 
         m.d.sync += [elapsed.eq(0), given_up.eq(0)]
