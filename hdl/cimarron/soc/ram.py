@@ -82,7 +82,8 @@ class Ram(wiring.Component):
         write, dma_write = array.write_port(granularity=8), array.write_port(granularity=8)
         # Yosys can bypass a port of an FPGA's block RAM, but gets the old contents only out of a second copy of it.
         read = array.read_port(transparent_for=(dma_write,))
-        dma_read = array.read_port(transparent_for=(write,))
+        # Whether a request may write is known late, that there is one is not: then it reads, too.
+        dma_read = array.read_port(transparent_for=(write, dma_write))
 
         # Block RAMs lie all over an FPGA: what reaches them from the CPU comes from registers.
         bus = self.bus
@@ -128,7 +129,7 @@ class Ram(wiring.Component):
         request = dma.cyc & dma.stb
         m.d.comb += [
             dma_read.addr.eq(dma.adr),
-            dma_read.en.eq(request & ~dma.we),
+            dma_read.en.eq(request),
             dma.dat_r.eq(dma_read.data),
             dma_write.addr.eq(dma.adr),
             dma_write.data.eq(dma.dat_w),
