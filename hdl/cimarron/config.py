@@ -615,7 +615,7 @@ PRESETS: dict[str, SocConfig] = {
     "ulx3s": SocConfig(
         engine=EngineConfig(macro=MacroConfig(words=16, adder="ripple", pipeline=1, gating=False, target="ecp5")),
         ram_bytes=256 * 1024,
-        clock_hz=40_000_000,
+        clock_hz=45_000_000,
     ),
     "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=45_000_000),
     "tang_nano_20k": SocConfig(
