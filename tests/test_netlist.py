@@ -21,12 +21,14 @@ CONFIG = MacroConfig(rows=4, words=4, max_act_bits=4, planes_per_cycle=2)
 #: Gates and flip-flops that any library has, as Verilog operators.
 GATES = "synth -flatten -top macro\nabc -g AND,OR,XOR,MUX\nopt_clean\nsetundef -undriven -zero\n"
 
-#: The same for an engine. Its memories stay arrays, as those of a foundry would, without their contents.
+#: The same for an engine. Its memories stay arrays, as those of a foundry would, without their contents, and the
+#: registers behind them, which become ports of the memories, without initial values.
 ENGINE_GATES = """
 hierarchy -top engine
 proc
 flatten
 delete t:$meminit t:$meminit_v2
+setattr -unset init w:*
 opt
 wreduce
 alumacc
