@@ -302,7 +302,11 @@ class Exchange:
 def exchange(chip):
     exchange = Exchange(chip)
     try:
-        assert exchange.next(HostRequest.IDENTIFY)[0] == HostRequest.IDENTIFY | HOST_ANSWER | exchange.number << 16
+        answer = exchange.next(HostRequest.IDENTIFY)
+        # A host before us that repeated a request may have left an answer behind.
+        while answer and answer[0] != HostRequest.IDENTIFY | HOST_ANSWER | exchange.number << 16:
+            answer = exchange.answer()
+        assert answer, "the chip does not answer"
         yield exchange
     finally:
         exchange.port.close()
