@@ -84,7 +84,7 @@ static bool are_images(const uint32_t *operands) {
 }
 
 /* Whether orders add values of a window, each leaving one sum, and never more on the stack than it holds. */
-APART static bool are_orders(uint32_t offset, const uint32_t *w, const uint32_t *header) {
+LOADING static bool are_orders(uint32_t offset, const uint32_t *w, const uint32_t *header) {
     uint64_t words = 2 * (uint64_t)w[WINDOW_KERNEL_H] * w[WINDOW_KERNEL_W] - 1;
     uint32_t most = header[HEADER_IMAGE_BYTES] / 4;
     if (w[WINDOW_ORDERS] == 0 || words > most || w[WINDOW_ORDERS] > most / words ||
@@ -109,7 +109,7 @@ APART static bool are_orders(uint32_t offset, const uint32_t *w, const uint32_t 
     return true;
 }
 
-APART static bool mean_is_sound(const uint32_t *operands) {
+LOADING static bool mean_is_sound(const uint32_t *operands) {
     const uint32_t *w = operands + 4;
     return are_images(operands) && w[WINDOW_KERNEL_H] && w[WINDOW_KERNEL_W] &&
            fits(w[WINDOW_OUT_HEIGHT], w[WINDOW_STRIDE_H], w[WINDOW_KERNEL_H], w[WINDOW_HEIGHT]) &&

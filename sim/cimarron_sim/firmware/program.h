@@ -15,6 +15,6 @@
 #define JOBS_LENGTH 3u
 
 /* Whether the image at PROGRAM may run here: format, hardware, bounds, CRC and every step. */
-APART struct outcome program_check(void);
+LOADING struct outcome program_check(void);
 
 #endif

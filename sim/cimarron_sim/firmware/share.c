@@ -1,14 +1,21 @@
 /* Softmax as float32 quotients: numerators and terms by the difference from a row's largest value. */
+#include <stdbool.h>
+
+#include "reciprocal.h"
+#include "row.h"
 #include "steps.h"
 #include "tensor.h"
 
 /* Bits of fraction of a term. */
 #define FRACTION_BITS 28u
 
-/* What the terms of a row add up to, as float32: exponent, 24 bits of mantissa, and 2**55 over these. And the largest
- * exponent of a numerator whose quotient reaches no rung. */
-struct whole {
-    uint32_t exponent, mantissa, inverse, hopeless;
+/* What a row's values have in common. */
+struct row {
+    const uint32_t *numerators;                  /* by minus the difference from the largest value */
+    const int32_t *ladder;
+    uint32_t hopeless;                           /* numerators below it are too small for the first rung */
+    uint32_t exponent, mantissa, reciprocal;     /* of what the terms add up to, as float32 */
+    uint32_t first;                              /* the first rung, its fraction cut off */
 };
 
 /* part / whole to the nearest float32, half to even, of two mantissas with 24 bits. */
@@ -34,33 +41,36 @@ APART static uint32_t float_ratio(uint32_t part, uint32_t whole) {
     return (exponent << 23) + (mantissa - (1u << 23));
 }
 
-static inline struct whole whole_of(uint64_t sum, const int32_t *ladder) {
-    uint32_t exponent = 127 + 63 - FRACTION_BITS;
-    for (; !(sum >> 63); sum <<= 1) {
-        exponent--;
+static inline void divide_by(struct row *row, uint64_t sum) {
+    uint32_t exponent = 127 + 63 - FRACTION_BITS, high = (uint32_t)(sum >> 32), low = (uint32_t)sum;
+    if (!high) {
+        high = low;
+        low = 0;
+        exponent -= 32;
     }
+    uint32_t zeros = 0;
+    while (!(high << zeros >> 31)) {
+        zeros++;
+    }
+    exponent -= zeros;
+    high = high << zeros | low >> 1 >> (31 - zeros);
+    low <<= zeros;
     /* To the nearest of 24 bits, half to even. */
-    uint32_t mantissa = (uint32_t)(sum >> 40), half = (uint32_t)(sum >> 39) & 1;
-    mantissa += half & (uint32_t)((sum << 25) != 0 || mantissa & 1);
+    uint32_t mantissa = high >> 8;
+    mantissa += (high >> 7 & 1) & (uint32_t)((high << 25 | low) != 0 || mantissa & 1);
     if (mantissa >> 24) {
         mantissa >>= 1;
         exponent++;
     }
-    uint32_t divisor = mantissa << 8, inverse = 0, rest = 1u << 31;
-#pragma clang loop unroll(disable)
-    for (int i = 0; i < 32; i++) {
-        uint32_t carry = rest >> 31;
-        rest <<= 1;
-        inverse <<= 1;
-        if (carry || rest >= divisor) {
-            rest -= divisor;
-            inverse |= 1;
-        }
-    }
+    row->exponent = exponent;
+    row->mantissa = mantissa;
+    row->reciprocal = reciprocal(mantissa << 7);
     /* A quotient is below 2**(1 + its numerator's exponent - the sum's), the first rung at least 2**(its own - 127): what
-     * lies a power of two below that does so rounded, too. 2**32 does not fit; one less is near enough. */
-    uint32_t first = (uint32_t)ladder[2] >> 23;
-    return (struct whole){exponent, mantissa, divisor == 1u << 31 ? ~0u : inverse, exponent + first - 129};
+     * lies a power of two below that does so rounded, too. */
+    uint32_t first = (uint32_t)row->ladder[2], places = 150 - (first >> 23);
+    int32_t least = (int32_t)(exponent + (first >> 23)) - 128;
+    row->hopeless = least > 0 ? (uint32_t)least << 23 : 0;
+    row->first = places < 24 ? ((first & 0x7FFFFF) | 0x800000) >> places : 0;
 }
 
 /* value * 2**(exponent - 158) to the nearest float32, half to even. */
@@ -73,44 +83,68 @@ static inline int32_t float_of(uint32_t value, uint32_t exponent) {
     return (int32_t)((exponent << 23) + mantissa - (1u << 23));
 }
 
-/* The output of a numerator: the ladder's, between an estimate of its quotient from below and one from above, where
- * almost never is a rung. What is cut off the inverse and the product takes less than three units of the estimate's 30
- * bits. */
-static inline uint8_t output(const int32_t *ladder, uint32_t numerator, const struct whole *whole) {
-    uint32_t exponent = numerator >> 23;
-    if (exponent <= whole->hopeless) {
-        return (uint8_t)ladder[1];
-    }
+/* Whether a number is not below so many of a ladder's rungs, and below the next. */
+static inline bool has_reached(uint32_t rungs, const int32_t *ladder, int32_t low, int32_t high) {
+    return (rungs == 0 || ladder[1 + rungs] <= low) && (rungs == (uint32_t)ladder[0] || high < ladder[2 + rungs]);
+}
+
+/* The output of a numerator: the ladder's, between an estimate of its quotient from below and one from above. The
+ * reciprocal is less than 7 units of its 30 bits from the true one, whatever the mantissa, and what is cut off the
+ * product is less than another. Rungs are mostly a whole number apart: the nearest one tells how many were reached. */
+BESIDE static uint32_t share_of(const struct row *row, uint32_t numerator) {
+    const int32_t *ladder = row->ladder;
+    uint32_t exponent = (numerator >> 23) - row->exponent;
     uint32_t mantissa = (numerator & 0x7FFFFF) | 0x800000;
-    uint32_t ratio = (uint32_t)((uint64_t)(mantissa << 8) * whole->inverse >> 33);
-    exponent -= whole->exponent;
-    uint32_t reached = rungs_up_to(ladder, float_of(ratio - 4, exponent + 128));
-    if (reached < (uint32_t)ladder[0] && ladder[2 + reached] <= float_of(ratio + 4, exponent + 128)) {
-        reached = rungs_up_to(ladder, (int32_t)(float_ratio(mantissa, whole->mantissa) + (exponent << 23)));
+    uint32_t ratio = (uint32_t)((uint64_t)(mantissa << 8) * row->reciprocal >> 32), places = 29 - exponent;
+    uint32_t nearest = places < 32 ? ((ratio >> places) + 1) >> 1 : 0, rungs = (uint32_t)ladder[0];
+    uint32_t reached = nearest - row->first < rungs ? nearest - row->first : rungs;
+    if (!has_reached(reached, ladder, float_of(ratio - 8, exponent + 128), float_of(ratio + 8, exponent + 128))) {
+        reached = rungs_up_to(ladder, (int32_t)(float_ratio(mantissa, row->mantissa) + (exponent << 23)));
     }
     return (uint8_t)((uint32_t)ladder[1] + reached);
 }
 
-NEAR void share(const uint32_t *operands) {
-    uint32_t count = operands[2], flip = operands[4];
+static inline uint32_t output(const struct row *row, uint32_t numerator) {
+    return numerator < row->hopeless ? (uint8_t)row->ladder[1] : share_of(row, numerator);
+}
+
+BESIDE void share(const uint32_t *operands) {
+    const uint32_t count = operands[2], flip = operands[4], flips = flip * 0x01010101u;
     const volatile uint8_t *x = tensor_bytes(operands[0]);
     volatile uint8_t *y = tensor_bytes(operands[1]);
-    const uint64_t *terms = table(operands[5]);
-    const uint32_t *numerators = table(operands[6]);
-    const int32_t *ladder = table(operands[7]);
     for (uint32_t rows = operands[3]; rows; rows--, x += count, y += count) {
-        uint32_t largest = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t value = x[i] ^ flip;
-            largest = value > largest ? value : largest;
-        }
+        const volatile uint32_t *x_words = (const volatile uint32_t *)x;
+        volatile uint32_t *y_words = (volatile uint32_t *)y;
+        const uint32_t words = words_of(x, y, count);
+        const uint32_t largest = largest_of(x, words, count, flip);
+        const uint64_t *terms = (const uint64_t *)table(operands[5]) + largest;
         uint64_t sum = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            sum += terms[largest - (x[i] ^ flip)];
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < words; i++) {
+            uint32_t word = x_words[i] ^ flips;
+            sum += terms[-BYTE(word, 0)] + terms[-BYTE(word, 1)] + terms[-BYTE(word, 2)] + terms[-(word >> 24)];
         }
-        struct whole whole = whole_of(sum ? sum : 1, ladder);
-        for (uint32_t i = 0; i < count; i++) {
-            y[i] = ladder[0] ? output(ladder, numerators[largest - (x[i] ^ flip)], &whole) : (uint8_t)ladder[1];
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 4 * words; i < count; i++) {
+            sum += terms[-(x[i] ^ flip)];
+        }
+        struct row row = {.numerators = (const uint32_t *)table(operands[6]) + largest, .ladder = table(operands[7])};
+        divide_by(&row, sum ? sum : 1);
+        if (!row.ladder[0]) {
+            row.hopeless = ~0u;
+        }
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < words; i++) {
+            uint32_t word = x_words[i] ^ flips, outputs = 0;
+#pragma clang loop unroll(disable)
+            for (uint32_t place = 0; place < 32; place += 8, word >>= 8) {
+                outputs |= output(&row, row.numerators[-(word & 255)]) << place;
+            }
+            y_words[i] = outputs;
+        }
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 4 * words; i < count; i++) {
+            y[i] = (uint8_t)output(&row, row.numerators[-(x[i] ^ flip)]);
         }
     }
 }

@@ -1,35 +1,11 @@
 /* Softmax in the fixed-point arithmetic of TFLite: gemmlowp's, numbers of 31 bits and a sign. */
+#include "reciprocal.h"
+#include "row.h"
 #include "steps.h"
 #include "tensor.h"
 
 /* Bits that the sum of the exponentials gives up, so that it cannot overflow. */
 #define SUM_BITS 12u
-
-/* 48/17 and -32/17 with 29 bits of fraction: the line nearest to the reciprocal. */
-#define NEWTON_OFFSET 1515870810u
-#define NEWTON_SLOPE (-1010580540)
-
-/* a * b / 2**31 to the nearest, halves up, of 2 * b: then the halves are in the upper word. */
-static inline uint32_t scaled(uint32_t a, uint32_t twice_b) {
-    uint64_t product = (uint64_t)a * twice_b;
-    return (uint32_t)(product >> 32) + ((uint32_t)product >> 31);
-}
-
-static inline int32_t signed_scaled(int32_t a, uint32_t twice_b) {
-    int64_t product = (int64_t)a * twice_b;
-    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
-}
-
-/* One over a number from 1/2 to 1, both with 31 bits of fraction, less 2**-31 where it would be 2.
- * gemmlowp saturates each step; x stays between 1 and 2 here, so that only the last one can. */
-static inline uint32_t reciprocal(uint32_t half) {
-    uint32_t x = NEWTON_OFFSET + (uint32_t)signed_scaled(NEWTON_SLOPE, 2 * half);
-    for (int i = 0; i < 3; i++) {
-        int32_t rest = (1 << 29) - (int32_t)scaled(half, 2 * x);
-        x += (uint32_t)signed_scaled(rest, 2 * x) << 2;
-    }
-    return x < 1u << 30 ? 2 * x : INT32_MAX;
-}
 
 /* What a row's values have in common. */
 struct row {
@@ -39,8 +15,6 @@ struct row {
     uint32_t flip;                /* bits of an output that are inverted */
 };
 
-static inline uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
-
 static inline uint32_t rounded(uint32_t exponential) { return (exponential + (1u << (SUM_BITS - 1))) >> SUM_BITS; }
 
 /* Parts are below 2**31: their sum with half a unit fits 32 bits, and units of 2**32 or more leave nothing. */
@@ -48,9 +22,6 @@ static inline uint32_t output(const struct row *row, uint32_t exponential) {
     uint32_t part = row->places < 32 ? (scaled(exponential, row->twice) + row->half) >> row->places : 0;
     return (part > 255 ? 255 : part) ^ row->flip;
 }
-
-/* Bytes of a word. */
-#define BYTE(word, index) ((word) >> 8 * (index) & 255)
 
 /* Where rows begin with a word of the buffer, four values are read and written at once, and what is looked up for one
  * of them is used after what is looked up for the others. */
@@ -61,22 +32,17 @@ NEAR void softmax(const uint32_t *operands) {
     for (uint32_t rows = operands[3]; rows; rows--, x += count, y += count) {
         const volatile uint32_t *x_words = (const volatile uint32_t *)x;
         volatile uint32_t *y_words = (volatile uint32_t *)y;
-        const uint32_t words = ((uintptr_t)x | (uintptr_t)y) % 4 ? 0 : count / 4;
-        uint32_t largest = 0;
-        for (uint32_t i = 0; i < words; i++) {
-            uint32_t word = x_words[i] ^ flips;
-            largest = larger(larger(largest, BYTE(word, 0)), larger(BYTE(word, 1), larger(BYTE(word, 2), word >> 24)));
-        }
-        for (uint32_t i = 4 * words; i < count; i++) {
-            largest = larger(largest, x[i] ^ flip);
-        }
+        const uint32_t words = words_of(x, y, count);
+        const uint32_t largest = largest_of(x, words, count, flip);
         const uint32_t *of = (const uint32_t *)table(operands[6]) + largest;
         uint32_t sum = 0;
+#pragma clang loop unroll(disable)
         for (uint32_t i = 0; i < words; i++) {
             uint32_t word = x_words[i] ^ flips;
             uint32_t a = of[-BYTE(word, 0)], b = of[-BYTE(word, 1)], c = of[-BYTE(word, 2)], d = of[-(word >> 24)];
             sum += rounded(a) + rounded(b) + rounded(c) + rounded(d);
         }
+#pragma clang loop unroll(disable)
         for (uint32_t i = 4 * words; i < count; i++) {
             sum += rounded(of[-(x[i] ^ flip)]);
         }
@@ -89,11 +55,13 @@ NEAR void softmax(const uint32_t *operands) {
         uint32_t twice = 2 * reciprocal(sum << zeros >> 1);
         uint32_t places = SUM_BITS - zeros + 23;
         struct row row = {of, twice, places < 32 ? 1u << places >> 1 : 0, places, operands[5]};
+#pragma clang loop unroll(disable)
         for (uint32_t i = 0; i < words; i++) {
             uint32_t word = x_words[i] ^ flips;
             uint32_t a = of[-BYTE(word, 0)], b = of[-BYTE(word, 1)], c = of[-BYTE(word, 2)], d = of[-(word >> 24)];
             y_words[i] = output(&row, a) | output(&row, b) << 8 | output(&row, c) << 16 | output(&row, d) << 24;
         }
+#pragma clang loop unroll(disable)
         for (uint32_t i = 4 * words; i < count; i++) {
             y[i] = (uint8_t)output(&row, of[-(x[i] ^ flip)]);
         }

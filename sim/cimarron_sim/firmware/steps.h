@@ -7,7 +7,7 @@
 APART void combine(const uint32_t *operands);
 APART void narrow(const uint32_t *operands);
 NEAR void softmax(const uint32_t *operands);
-NEAR void share(const uint32_t *operands);
+BESIDE void share(const uint32_t *operands);
 APART void mean(const uint32_t *operands);
 
 #endif
