@@ -31,16 +31,14 @@ DIGITS = ("digits", "digits_conv")
 
 def names() -> list[str]:
     """Of all networks that are here, in every format."""
-    public = [(name, form) for name in models.NETWORKS for form in models.forms(name)]
-    return [*DIGITS, *(name if form == "tflite" else f"{name}-{form}" for name, form in public)]
+    return [*DIGITS, *filter(models.is_present, models.names("qdq", "qlinear"))]
 
 
 def read(name: str) -> Graph:
     """The graph of one of `names`."""
     if name in DIGITS:
         return load(ROOT / "examples" / "digits" / f"{name}.onnx")
-    network, _, form = name.partition("-")
-    return models.read(network, form or "tflite")
+    return models.read(name)
 
 
 def compare(name: str, graph: Graph, config: SocConfig, simulation: Simulation) -> dict[str, Any]:

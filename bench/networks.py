@@ -1,13 +1,14 @@
 """Cycles of the MLPerf Tiny networks on the whole system, against the best published figures and our own bounds.
 
-The TFLite files run on the RTL of the default configuration, firmware included, and every layer is compared with the
-reference. Three files are the public ones. That of visual wake words is made on the fly: the benchmark's layers with
-weights of our own, a sixteenth of whose channels are dead (of the public model's, a third). Bounds are those of
-`cimarron_sim.compiler.bound`, added up over the layers, with and without the reads of the activation buffer. Run as
-``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and writes ``build/bench/networks.json``. The exit
-code is 1 if a value differs from the reference or, in preset ``default``, a network takes more cycles than its target
-or than `ALLOWANCE` times the sum of its layers' bounds. The last column is the simulator's speed: cycles of boot,
-loading and inferences per second of processor time, so other work on the machine hardly counts.
+The TFLite files, and the same networks as ONNX files (``-qdq``), run on the RTL of the default configuration, firmware
+included, and every layer is compared with the reference. Three networks are the public ones. That of visual wake words
+is made on the fly: the benchmark's layers with weights of our own, a sixteenth of whose channels are dead (of the
+public model's, a third). Bounds are those of `cimarron_sim.compiler.bound`, added up over the layers, with and without
+the reads of the activation buffer. Run as ``python bench/networks.py [CONFIG [NETWORK ...]]``; prints a table and
+writes ``build/bench/networks.json``. The exit code is 1 if a value differs from the reference or, in preset
+``default``, a network takes more cycles than its target or than `ALLOWANCE` times the sum of its layers' bounds. The
+last column is the simulator's speed: cycles of boot, loading and inferences per second of processor time, so other work
+on the machine hardly counts.
 """
 
 import json
@@ -39,10 +40,11 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        Key of `benchlib.models.NETWORKS`.
+        Of `benchlib.models.names`.
     config : SocConfig
     """
-    published = PUBLISHED[name]
+    key = models.network(name)
+    published, target = PUBLISHED[key], TARGETS[key]
     session = run_model(models.read(name), config, models.inputs(name), processes=1)
     inference, layers = session.result.inferences[-1], session.program.layers
     on_cpu = [run.cycles for run, layer in zip(inference.layers, layers, strict=True) if layer.bound.cycles == 0]
@@ -53,8 +55,8 @@ def measure(name: str, config: SocConfig) -> dict[str, Any]:
         "cycles": inference.cycles,
         "published": published,
         "published_ratio": round(published / inference.cycles, 3),
-        "target": TARGETS[name],
-        "target_ratio": round(inference.cycles / TARGETS[name], 3),
+        "target": target,
+        "target_ratio": round(inference.cycles / target, 3),
         "bound": bound,
         "bound_ratio": round(inference.cycles / bound, 3),
         "bound_without_reads": without_reads,
@@ -102,7 +104,7 @@ def main() -> None:
     """Measure all networks, or those that are asked for."""
     config_name = sys.argv[1] if len(sys.argv) > 1 else "default"
     config = load_config(config_name)
-    names = sys.argv[2:] or list(PUBLISHED)
+    names = sys.argv[2:] or models.names("qdq")
     absent = [name for name in names if not models.is_present(name)]
     if absent:
         print(f"skipped, since the public models are not here: {', '.join(absent)}")
@@ -116,7 +118,7 @@ def main() -> None:
     )
     for record in records:
         print(
-            f"{record['network']:7}  {record['cycles']:8,}  {record['published']:9,}  {record['published_ratio']:12.2f}"
+            f"{record['network']:8} {record['cycles']:8,}  {record['published']:9,}  {record['published_ratio']:12.2f}"
             f"  {record['target']:9,}  {record['target_ratio']:11.3f}"
             f"  {record['bound']:9,}  {record['bound_ratio']:11.3f}"
             f"  {record['bound_without_reads']:9,}  {record['bound_without_reads_ratio']:11.3f}"

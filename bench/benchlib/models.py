@@ -8,7 +8,7 @@ import numpy as np
 from cimarron_sim.frontend import load
 from cimarron_sim.graph import Graph
 
-__all__ = ["NETWORKS", "forms", "inputs", "is_present", "read"]
+__all__ = ["NETWORKS", "inputs", "is_present", "names", "network", "read"]
 
 _ROOT = Path(__file__).parents[2]
 _MODELS = _ROOT.parent / "shared" / "models"
@@ -22,49 +22,64 @@ NETWORKS: dict[str, tuple[str, str]] = {
 }
 
 
-#: The same networks in other formats, by what we call these: QDQ and QLinear operators, from ONNX files.
+#: The same networks as ONNX files, of QDQ or QLinear operators.
 _ONNX = {"KWS": "kws", "IC": "ic", "AD": "ad"}
-_FORMS = ("qdq", "qlinear")
+
+
+def network(name: str) -> str:
+    """Key of `NETWORKS` of one of `names`: ``KWS`` of ``KWS-qdq``."""
+    return name.partition("-")[0]
 
 
 def is_present(name: str) -> bool:
-    """Whether the network is on this machine."""
-    file, _ = NETWORKS[name]
-    return not file or (_MODELS / file).is_file()
+    """Whether one of `names` is on this machine."""
+    file, _ = NETWORKS[network(name)]
+    return not file or _path(name).is_file()
 
 
-def _onnx(name: str, form: str) -> Path:
-    return _MODELS / "onnx" / f"{_ONNX[name]}_{form}.onnx"
+def _path(name: str) -> Path:
+    key, _, form = name.partition("-")
+    return _MODELS / (f"onnx/{_ONNX[key]}_{form}.onnx" if form else NETWORKS[key][0])
 
 
-def forms(name: str) -> tuple[str, ...]:
-    """Formats in which a network is on this machine: ``tflite``, ``qdq``, ``qlinear``."""
-    if not NETWORKS[name][0]:
-        return "tflite", "qdq"
-    files = tuple(form for form in _FORMS if _onnx(name, form).is_file())
-    return (("tflite",) if is_present(name) else ()) + files
+def names(*forms: str) -> list[str]:
+    """Networks, as TFLite files and in other formats: ``KWS``, ``KWS-qdq`` and so on.
+
+    Parameters
+    ----------
+    *forms : str
+        Of ``qdq`` and ``qlinear``.
+    """
+    return [
+        name
+        for key, (file, _) in NETWORKS.items()
+        for name in (key, *(f"{key}-{form}" for form in forms if file or form == "qdq"))
+    ]
 
 
-def read(name: str, form: str = "tflite") -> Graph:
-    """The graph of a network, in one of its `forms`."""
-    file, _ = NETWORKS[name]
-    if file:
-        return load(_MODELS / file if form == "tflite" else _onnx(name, form))
+def read(name: str) -> Graph:
+    """The graph of one of `names`."""
+    if NETWORKS[network(name)][0]:
+        return load(_path(name))
     sys.path.insert(0, str(_ROOT / "tests"))
     from vww_model import onnx_bytes, tflite_bytes
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "vww")
-        path.write_bytes(tflite_bytes() if form == "tflite" else onnx_bytes())
+        path.write_bytes(tflite_bytes() if name == network(name) else onnx_bytes())
         return load(path)
 
 
 def inputs(name: str) -> list[np.ndarray]:
-    """Two inputs of a network."""
-    _, folder = NETWORKS[name]
+    """Two inputs of one of `names`."""
+    key = network(name)
+    _, folder = NETWORKS[key]
     if folder:
-        return [np.load(path)["input"] for path in sorted((_MODELS / "golden" / folder).glob("*.npz"))[:2]]
-    sys.path.insert(0, str(_ROOT / "tests"))
-    from vww_model import vww_image
+        arrays = [np.load(path)["input"] for path in sorted((_MODELS / "golden" / folder).glob("*.npz"))[:2]]
+    else:
+        sys.path.insert(0, str(_ROOT / "tests"))
+        from vww_model import vww_image
 
-    return [vww_image(seed) for seed in (1, 2)]
+        arrays = [vww_image(seed) for seed in (1, 2)]
+    # ONNX files have the channels in front.
+    return [np.moveaxis(array, -1, 1) if name != key and array.ndim == 4 else array for array in arrays]
