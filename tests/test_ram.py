@@ -227,26 +227,33 @@ def test_dma_writes_a_beat_per_cycle_while_the_cpu_works(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_read_of_the_cpu_meets_a_write(name: str) -> None:
-    """In a burst, each word read in the cycle in which the other port writes its row is the new one."""
+@pytest.mark.parametrize("ticks", range(5))
+def test_a_read_of_the_cpu_meets_a_write(name: str, ticks: int) -> None:
+    """The other port writes two bytes of the word before, in and after the cycle in which it is read: those are the old
+    or the new ones, and whatever they are in that cycle; the others stay as they are."""
     step = CONFIGS[name].engine.port_bytes
+    unknown, old, new = 0xFF0000FF, 0x01010101, 0x01AAAA01
 
     async def dma(ctx, dut: Ram) -> None:
         port = dut.dma
         ctx.set(port.cyc, 1)
-        ctx.set(port.stb, 1)
         ctx.set(port.we, 1)
         ctx.set(port.adr, RAM_BASE // step)
         ctx.set(port.dat_w, int.from_bytes(b"\xaa" * step, "little"))
         ctx.set(port.sel, 0b0110)
-        ctx.set(port.stb, 0)
-        await ctx.tick()
-        ctx.set(port.stb, 1)
-        await ctx.tick()
+        for tick in range(5):
+            ctx.set(port.stb, tick == ticks)
+            await ctx.tick()
         ctx.set(port.stb, 0)
 
     async def cpu(ctx, dut: Ram) -> None:
-        assert await access(ctx, dut, 0) == (0x01AAAA01, 3)
+        data, cycles = await access(ctx, dut, 0)
+        assert cycles == 3
+        assert data & unknown == old & unknown
+        assert ticks == 1 or data == (new if ticks == 0 else old)  # it is read in the second cycle
+        for _ in range(5):
+            await ctx.tick()
+        assert await access(ctx, dut, 0) == (new, 3)
 
     simulate(CONFIGS[name], dma, cpu, init=bytes([1]) * step)
 
@@ -278,6 +285,7 @@ def test_dma_sees_what_the_cpu_wrote() -> None:
     async def bench(ctx, dut: Ram) -> None:
         for lane in range(step // 4):
             await access(ctx, dut, step // 4 + lane, write=0x1111_1111 * (lane + 1))
+        await ctx.tick()  # in which the memory is written
         ctx.set(dut.dma.cyc, 1)
         ctx.set(dut.dma.stb, 1)
         ctx.set(dut.dma.adr, RAM_BASE // step + 1)
@@ -297,6 +305,8 @@ def test_dma_meets_a_write() -> None:
         _, cycles = await access(ctx, dut, 2 * (step // 4) + 1, write=0xAABBCCDD, sel=0b0110)
         assert cycles == 1
         await ctx.tick()  # in which the memory is written and read
+        assert ctx.get(dut.dma.dat_r) & ~(0xFFFF00 << 32) == 0x01010101_01010101_01000001_01010101
+        await ctx.tick()
         assert ctx.get(dut.dma.dat_r) == 0x01010101_01010101_01BBCC01_01010101
 
     simulate(CONFIGS["default"], bench, init=bytes([1]) * 64)

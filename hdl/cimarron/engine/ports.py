@@ -31,9 +31,9 @@ class CommandSignature(wiring.Signature):
 class MonitorSignature(wiring.Signature):
     """What simulation watches; free to leave unconnected.
 
-    ``retired`` pulses in the cycle after a job's last result is in the activation buffer. The counters
-    are those of the registers (see `cimarron.isa.Register`) and include that job in that cycle. ``beat`` is high
-    in every cycle in which the memory port answers a beat, read or written.
+    ``retired`` pulses in the cycle in which a job's last result reaches the activation buffer. The counters are those
+    of the registers (see `cimarron.isa.Register`) and include that job in that cycle. ``beat`` is high in every cycle
+    in which the memory port answers a beat, read or written.
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import EngineConfig
 from ..isa import TABLE_WORDS
-from .lax_memory import lax_memory
+from ..lax_memory import lax_memory, lax_read_port
 
 __all__ = ["Tables"]
 
@@ -82,7 +82,8 @@ class Tables(wiring.Component):
         operands = [("a", self.x, self.a), ("b", self.z, self.b)]
         for half, (name, keys, values) in enumerate(operands):
             for lane in range(config.lanes):
-                read, write = lax_memory(m, f"{name}{lane}", shape=signed(32), depth=TABLE_WORDS)
+                words = lax_memory(m, f"{name}{lane}", shape=signed(32), depth=TABLE_WORDS)
+                read, write = lax_read_port(m, words, f"{name}{lane}"), words.write_port()
                 m.d.comb += [
                     write.en.eq((left != 0) & (index[-1] == half)),
                     write.addr.eq(index[:-1]),

@@ -230,12 +230,13 @@ class Vector(wiring.Component):
         # Stage F: look up, lowest bytes first.
         f_x, f_z = Signal(8 * port), Signal(8 * port)
         f_left = Signal(counts)
+        f_any, f_few = Signal(), Signal()  # of them are left, and not more than lanes: everything before waits for it
         f_addr = Signal(32)
         f_last = Signal()
         moves = Signal()
         m.d.comb += [
-            moves.eq((f_left != 0) & self.advance & self.tables_ready),
-            waits.eq(e_valid & e.ends_piece & (f_left != 0) & ~(moves & (f_left <= lanes))),
+            moves.eq(f_any & self.advance & self.tables_ready),
+            waits.eq(e_valid & e.ends_piece & f_any & ~(moves & f_few)),
             self.lookup.eq(self.advance),
             self.x.as_value().eq(f_x),
             self.z.as_value().eq(f_z),
@@ -244,7 +245,9 @@ class Vector(wiring.Component):
             m.d.sync += [
                 f_x.eq(f_x >> 8 * lanes),
                 f_z.eq(f_z >> 8 * lanes),
-                f_left.eq(Mux(f_left > lanes, f_left - lanes, 0)),
+                f_left.eq(f_left - lanes),
+                f_any.eq(~f_few),
+                f_few.eq(f_left <= 2 * lanes),
                 f_addr.eq(f_addr + lanes),
             ]
         with m.If(taken & e.ends_piece):
@@ -252,6 +255,8 @@ class Vector(wiring.Component):
                 f_x.eq(raw.as_value()),
                 f_z.eq(e_data.as_value()),
                 f_left.eq(e.count),
+                f_any.eq(1),
+                f_few.eq(e.count <= lanes),
                 f_addr.eq(e.out_addr),
                 f_last.eq(e.last),
             ]
@@ -266,7 +271,7 @@ class Vector(wiring.Component):
                 g_valid.eq(moves),
                 g_mask.eq(Cat(f_left > lane for lane in range(lanes))),
                 g_addr.eq(f_addr),
-                g_last.eq(f_last & (f_left <= lanes)),
+                g_last.eq(f_last & f_few),
             ]
         m.d.comb += [
             self.beat.valid.eq(g_valid),

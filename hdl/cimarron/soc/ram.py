@@ -1,13 +1,14 @@
 """Main memory with a port for the CPU and a wide one for the engine."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ..bus import wishbone
 from ..config import SocConfig
 from ..engine.ports import dma_signature
 from ..isa import RAM_BASE
+from ..lax_memory import lax_memory, lax_read_port
 
 __all__ = ["Ram", "check_contents"]
 
@@ -29,11 +30,13 @@ class Ram(wiring.Component):
 
     The CPU port writes in one cycle and reads in three. In an incrementing burst (``cti`` 2, any ``bte``) every beat
     but the first takes one cycle, so that a cache line of 8 words arrives in 10. What it writes is in the memory a
-    cycle later, as its next read and a request of the DMA port in that cycle see. The DMA port takes one request per
-    cycle, read or write, and answers it in the next: ``ack``, with the data of a read, or ``err`` for an address
-    outside the memory. Bit 31 of its byte address is ignored. A read that meets the other port's write to the same
-    bytes returns the new ones; two writes to the same bytes in one cycle leave those of either port, as block RAM
-    would.
+    cycle later, as its next read sees. The DMA port takes one request per cycle, read or write, and answers it in the
+    next: ``ack``, with the data of a read, or ``err`` for an address outside the memory. Bit 31 of its byte address is
+    ignored.
+
+    Bytes that one port reads in the cycle in which the other writes them may be the old ones, the new ones or others:
+    who reads what another one wrote waits for its word that it is there. Two writes to the same bytes in one cycle
+    leave those of either port, as block RAM would.
 
     In the generated Verilog the contents are the array ``memory`` (`Ram.array`) of the module whose name ends in
     ``.ram`` (the name of this submodule): one element of ``weight_port_bits`` per DMA beat, byte 0 in bits 7..0.
@@ -78,12 +81,9 @@ class Ram(wiring.Component):
         m = Module()
         step = self._row_bytes
         rows = [int.from_bytes(self._init[start : start + step], "little") for start in range(0, len(self._init), step)]
-        m.submodules.memory = array = memory.Memory(shape=8 * step, depth=self._rows, init=rows)
+        array = lax_memory(m, self.array, shape=8 * step, depth=self._rows, init=rows)
         write, dma_write = array.write_port(granularity=8), array.write_port(granularity=8)
-        # Yosys can bypass a port of an FPGA's block RAM, but gets the old contents only out of a second copy of it.
-        read = array.read_port(transparent_for=(dma_write,))
-        # Whether a request may write is known late, that there is one is not: then it reads, too.
-        dma_read = array.read_port(transparent_for=(write, dma_write))
+        read, dma_read = lax_read_port(m, array, "cpu"), lax_read_port(m, array, "dma")
 
         # Block RAMs lie all over an FPGA: what reaches them from the CPU comes from registers.
         bus = self.bus
@@ -129,6 +129,7 @@ class Ram(wiring.Component):
         request = dma.cyc & dma.stb
         m.d.comb += [
             dma_read.addr.eq(dma.adr),
+            # Whether a request may write is known late, that there is one is not: then it reads, too.
             dma_read.en.eq(request),
             dma.dat_r.eq(dma_read.data),
             dma_write.addr.eq(dma.adr),

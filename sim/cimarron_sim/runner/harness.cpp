@@ -361,10 +361,12 @@ private:
         } else {
             uart.step(top.uart_tx);
         }
-        if (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP)) print_job();
+        const bool ended = !serial && (top.retired || (announced && top_event >> EVENT_SHIFT == EVENT_STEP));
+        if (ended) print_job();
         const bool beat = top.beat;
         if (cpu) cpu->step(cycles);
         edge(1);
+        if (ended) print_tensors();
         const Timeline::Phase phase = what_happened();
         if (phase != Timeline::IDLE) {
             if (first_busy == NEVER) first_busy = cycles;
@@ -410,13 +412,16 @@ private:
     }
 
     void print_job() {
-        if (serial) return;
         // A job begins with the engine's first busy cycle behind the one before, a step when the engine came to rest.
         const uint64_t begin = !top.retired ? idle_since : first_busy == NEVER ? cycles : first_busy;
         first_busy = NEVER;
         std::printf("{\"kind\": \"job\", \"sample\": %u, \"job\": %u, \"on\": \"%s\", \"begin\": %llu, \"cycle\": %llu, ",
                     sample, job, top.retired ? "engine" : "cpu", static_cast<unsigned long long>(begin), count());
         print_counters();
+    }
+
+    // The last bytes are there when the cycle in which the job retires has ended.
+    void print_tensors() {
         std::printf(", \"dump\": \"");
         for (const Dump& dump : dumps) {
             if (dump.job != job) continue;
