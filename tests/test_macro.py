@@ -38,6 +38,7 @@ GEOMETRIES = [
     MacroConfig(rows=9, words=4, cell_bits=4, max_weight_bits=8, max_act_bits=4, adder="ripple"),
     MacroConfig(rows=9, words=4, cell_bits=1, max_weight_bits=4, max_act_bits=4, adder="counters"),
     MacroConfig(rows=9, words=4, cell_bits=2, max_weight_bits=4, max_act_bits=4, target="ecp5"),
+    MacroConfig(rows=9, words=4, cell_bits=2, max_weight_bits=4, max_act_bits=4, target="ecp5", gating=False),
 ]
 #: The widest activations with the widest weights, from cells of every width.
 WIDEST = [
@@ -57,6 +58,7 @@ DIALS = [
     MacroConfig(rows=4, words=2, planes_per_cycle=4, max_act_bits=5, plane_skipping=True),
     MacroConfig(rows=3, words=2, row_groups=3, planes_per_cycle=8, max_act_bits=16, plane_skipping=True),
     MacroConfig(rows=9, words=2, pipeline=2, adder="ripple"),
+    MacroConfig(rows=9, words=2, pipeline=2, planes_per_cycle=2, plane_skipping=True, target="ice40", gating=False),
     MacroConfig(rows=10, words=4, cell_bits=2, row_groups=2, planes_per_cycle=4, pipeline=1, plane_skipping=True),
     # Storage in memories; a block of three rows is no power of two.
     MacroConfig(rows=4, words=2, row_groups=2, target="ecp5", storage="lut_ram"),

@@ -283,6 +283,14 @@ class MacroConfig:
         return -(-self.group_rows // self.block_rows)
 
     @property
+    def line_sets(self) -> int:
+        """Word lines that a row has per plane: one, or one for either set where a look-up table takes both with their
+        cells. Then no signal that says which set it is has to reach every cell."""
+        plain = not (self.gating or self.bitwise or self.transposed or self.double_pumped)
+        fits = self.target != "asic" and self.storage == "flip_flops" and self.row_groups == 1
+        return 2 if plain and fits and self.weight_sets == 2 else 1
+
+    @property
     def planes_at_once(self) -> int:
         """Planes that are in the array at the same time."""
         return self.planes_per_cycle // 2 if self.double_pumped else self.planes_per_cycle

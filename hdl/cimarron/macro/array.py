@@ -1,7 +1,8 @@
 """The bit cells."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
@@ -43,8 +44,9 @@ class BitCellArray(wiring.Component):
         The cells that multiply, for each block of ``block_rows`` rows.
     idle : In(groups)
         Column groups whose products are 0; only with gating.
-    x : In(group_rows * planes_at_once)
-        Bit planes side by side, one bit per row of the row group.
+    x : In(group_rows * planes_at_once * line_sets)
+        Bit planes side by side, one bit per row of the row group; where sets have word lines of their own, those for
+        one set after the other.
     x_bar : In(group_rows * planes_at_once)
         As ``x``, for the complements of the cells; only if there are bitwise operations.
     bits : In(cell_bits * planes_at_once)
@@ -67,7 +69,7 @@ class BitCellArray(wiring.Component):
                 "data": In(config.beat_bits),
                 "source": In(data.ArrayLayout(SourceLayout(config), config.row_blocks)),
                 **({"idle": In(config.groups)} if config.gating else {}),
-                "x": In(lines),
+                "x": In(lines * config.line_sets),
                 **(bitwise if config.bitwise else {}),
                 "products": Out(lines * config.row_bits),
                 **(members or {}),
@@ -116,8 +118,8 @@ class BitCellArray(wiring.Component):
         m.d.sync += cells.eq(Mux(write, self.data, cells))
         return cells
 
-    def selected_rows(self, m: Module) -> list[Value]:
-        """What multiplies: of each row of the row group, the cells of the set."""
+    def stored_rows(self, m: Module) -> list[list[Value]]:
+        """Of each row, the cells of each set."""
         config = self.config
         rows = []
         for row in range(config.rows):
@@ -129,7 +131,16 @@ class BitCellArray(wiring.Component):
                 )
                 for weight_set in range(config.weight_sets)
             ]
-            rows.append(self._selected(stored, self.source_of(row % config.group_rows).set))
+            rows.append(stored)
+        return rows
+
+    def selected_rows(self, m: Module) -> list[Value]:
+        """What multiplies: of each row of the row group, the cells of the set."""
+        config = self.config
+        rows = [
+            self._selected(stored, self.source_of(row % config.group_rows).set)
+            for row, stored in enumerate(self.stored_rows(m))
+        ]
         return [
             self._selected(rows[row :: config.group_rows], self.source_of(row).row_group)
             for row in range(config.group_rows)
@@ -140,7 +151,7 @@ class BitCellArray(wiring.Component):
         config = self.config
         # Named once: an expression is written out, and simulated, for each use of it.
         products = []
-        rows = self.selected_rows(m)
+        rows = [[row] for row in self.selected_rows(m)] if config.line_sets == 1 else self.stored_rows(m)
         lines = self._lines(m, self.x, "line")
         lines_bar = self._lines(m, self.x_bar, "line_bar") if config.bitwise else []
         if config.gating:
@@ -150,16 +161,18 @@ class BitCellArray(wiring.Component):
                 Cat((~bit).replicate(config.group_words) for bit in self.idle).replicate(config.cell_bits)
             )
             lines, lines_bar = ([line & awake for line in all_lines] for all_lines in (lines, lines_bar))
-        for row, selected in enumerate(rows):
-            cells = Signal(config.row_bits, name=f"cells_{row}")
-            m.d.comb += cells.eq(selected)
+        for row, of_sets in enumerate(rows):
+            names = [f"cells_{row}", f"cells_{row}_other"]
+            cells = [Signal(config.row_bits, name=name) for name, _ in zip(names, of_sets, strict=False)]
+            m.d.comb += [own.eq(stored) for own, stored in zip(cells, of_sets, strict=True)]
             planes = []
             for index in range(config.planes_at_once):
                 plane = Signal(config.row_bits, name=f"plane_{index}_row_{row}")
                 line = index * config.group_rows + row
-                product = lines[line] & cells
+                own_lines = lines[line :: config.group_rows * config.planes_at_once]
+                product = reduce(or_, [line & own for line, own in zip(own_lines, cells, strict=True)])
                 if config.bitwise:
-                    product |= lines_bar[line] & ~cells
+                    product |= lines_bar[line] & ~cells[0]
                 m.d.comb += plane.eq(product)
                 planes.append(plane)
             products += [plane.word_select(k, config.words) for k in range(config.cell_bits) for plane in planes]

@@ -19,11 +19,12 @@ class PlaneLayout(data.StructLayout):
 
     ``x[p]`` holds plane p of the group, least significant first, and ``row_group`` says whose rows these are. The
     planes weigh ``2**(place * planes_per_cycle + p)``. ``shift`` marks the first row group of a place. ``first`` and
-    ``last`` delimit an operation. In a ``negative`` group, the upper plane is the sign. ``error`` marks the only,
-    empty group of an operation that asked for what does not exist. With gating, ``source`` says where each block of
-    rows takes its cells from, one without a one staying at those it had, and bit g of ``idle`` that column group g
-    takes no part. Beyond MAC, ``operation`` says what the group is for. If there are bitwise operations, bit p of
-    ``used`` says whether plane p is below the operation's ``bits``.
+    ``last`` delimit an operation. In a ``negative`` group, the upper plane is the sign. ``error`` marks the only, empty
+    group of an operation that asked for what does not exist. With gating, ``source`` says where each block of rows
+    takes its cells from, one without a one staying at those it had, and bit g of ``idle`` that column group g takes no
+    part. Where sets have word lines of their own, ``lines[s]`` is ``x`` for set s and 0 for the other. Beyond MAC,
+    ``operation`` says what the group is for. If there are bitwise operations, bit p of ``used`` says whether plane p is
+    below the operation's ``bits``.
     For the transposed weights, ``columns[p]`` is plane p of the activations, one bit per weight, while ``x`` selects a
     row, which ``first`` and ``last`` delimit; the last row of an operation is ``final``, as is any other operation.
     """
@@ -40,6 +41,8 @@ class PlaneLayout(data.StructLayout):
             "error": 1,
             "set": OperationLayout(config)["set"].shape,
         }
+        if config.line_sets > 1:
+            fields["lines"] = data.ArrayLayout(fields["x"], config.line_sets)
         if config.gating:
             fields["source"] = data.ArrayLayout(SourceLayout(config), config.row_blocks)
             fields["idle"] = config.groups
@@ -221,10 +224,14 @@ class InputDriver(wiring.Component):
                 plane.first.eq(load),
                 plane.last.eq(~coming.left.any()),
             ]
+        next_set = Mux(load, operation.set, plane.set)
+        if config.line_sets > 1:
+            with m.If(advance):
+                m.d.sync += [lines.eq(Mux(next_set == s, next_x, 0)) for s, lines in enumerate(plane.lines)]
         if config.gating:
             code = Mux(load, operation.operation, plane.operation) if config.bitwise else Const(Operation.MAC)
             goes_on = advance & present
-            self._move_blocks(m, goes_on, next_x, Mux(load, operation.set, plane.set), coming.row_group, code)
+            self._move_blocks(m, goes_on, next_x, next_set, coming.row_group, code)
         with m.If(load):
             m.d.sync += [plane.error.eq(~exists), plane.set.eq(operation.set)]
             if config.gating:

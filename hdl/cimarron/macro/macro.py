@@ -187,7 +187,7 @@ class Macro(wiring.Component):
 
         plane_format = Array(write_port.formats[s] for s in range(config.weight_sets))[plane.set]
         x = meeting(plane.x, "x")
-        word_line = x
+        word_line = x if config.line_sets == 1 else plane.lines
         if config.bitwise:
             m.submodules.word_lines = word_lines = WordLines(config)
             word_line = meeting(word_lines.x, "line")
