@@ -74,7 +74,6 @@ class Registers(wiring.Component):
         was_busy = Signal()
         m.d.comb += [
             self.error.eq(code != EngineError.NONE),
-            self.abort.eq(self.error | self.clear),
             self.irq.eq((irq_enable[0] & self.error) | (irq_enable[1] & went_idle)),
         ]
         m.d.sync += was_busy.eq(self.busy)
@@ -118,6 +117,8 @@ class Registers(wiring.Component):
             m.d.sync += pending.eq(0)
         # What software sees of the bus does not reach the reset of the whole engine in the same cycle.
         m.d.sync += [bus.ack.eq(0), self.clear.eq(0)]
+        # High whenever ``error`` or ``clear`` is, but from a register of its own: it resets thousands of flip-flops.
+        m.d.sync += self.abort.eq(~self.clear & (self.error | own_failed | self.failed))
 
         answer = Signal(32)
         free = Signal.like(self.free)
@@ -179,6 +180,8 @@ class Registers(wiring.Component):
             with m.Switch(index):
                 with m.Case(Register.CONTROL):
                     m.d.sync += self.clear.eq(value[0])
+                    with m.If(value[0]):
+                        m.d.sync += self.abort.eq(1)
                 with m.Case(Register.IRQ_ENABLE):
                     m.d.sync += irq_enable.eq(value)
                 with m.Case(Register.IRQ_PENDING):
