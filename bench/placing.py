@@ -17,7 +17,7 @@ from cimarron.config import PRESETS, SocConfig
 from cimarron_sim.fpga.bitstream import build_bitstream
 from cimarron_sim.fpga.fit import FitError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 OUTPUT = Path("build/bench")
 
@@ -67,7 +67,8 @@ def main() -> None:
     for name in names:
         rows.append(measure(name, console))
         (OUTPUT / "placing.json").write_text(json.dumps(rows, indent=1) + "\n")
-    table = Table("setting", "LUTs, netlist", "placed", "part has", "FFs", "block RAMs", "clock, estimated")
+    setting = Column("setting", min_width=max(map(len, SETTINGS)))
+    table = Table(setting, "LUTs, netlist", "placed", "part has", "FFs", "block RAMs", "clock, estimated")
     for row in rows:
         if "refused" in row:
             table.add_row(row["setting"], row["refused"])

@@ -63,7 +63,7 @@ def test_a_macro_that_needs_a_second_clock_is_refused():
 
 
 def test_an_unknown_board_is_refused_with_those_there_are():
-    with pytest.raises(UnknownBoardError, match="no board 'ulx4s': choose from ulx3s, icepi_zero"):
+    with pytest.raises(UnknownBoardError, match="no board 'ulx4s': choose from ulx3s, ecpix5, icepi_zero"):
         find_board("ulx4s")
 
 

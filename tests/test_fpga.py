@@ -338,6 +338,27 @@ def test_a_router_that_no_longer_gets_on_is_stopped():
         congestion.follow(f"iter={2 + Congestion.patience} wires=1000 overused=60 overuse=80 archfail=NA")
 
 
+#: A row of the first router, and what it has left in it.
+ROW = "{}000 |    10307      70692 |  120   880 |    {}|       1.07      80.15|"
+
+
+def test_a_router_that_tears_up_what_it_laid_is_stopped():
+    congestion = Congestion("nextpnr-ecp5")
+    congestion.follow(ROW.format(1, 5000))
+    congestion.follow(ROW.format(2, 4000))
+    for count in range(3, 2 + Congestion.patience):
+        congestion.follow(ROW.format(count, 4000 + count % 7))
+    with pytest.raises(ToolError, match="4000 connections were to be laid after round 2, and never fewer until round"):
+        congestion.follow(ROW.format(2 + Congestion.patience, 4001))
+
+
+def test_a_router_that_lays_more_than_it_tears_up_is_left_alone():
+    congestion = Congestion("nextpnr-ecp5")
+    for count in range(1, 10 * Congestion.patience):
+        congestion.follow(ROW.format(count, 1000 - 2 * count // Congestion.patience))
+    congestion.follow("iter=3 steplen=0.1 a=2.0 penalty=[0.00, 0.00]")
+
+
 def test_the_last_shared_wires_may_take_many_rounds():
     congestion = Congestion("nextpnr-ecp5")
     for count in range(1, 1 + Congestion.last_patience):
@@ -373,6 +394,7 @@ def needs(name):
         # The preamble of a bitstream: FPGA-TN-02039 for ECP5, text for Gowin, FPGA-TN-02001 for iCE40.
         pytest.param("icepi_zero", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("icepi_zero")),
         pytest.param("ulx3s", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("ulx3s")),
+        pytest.param("ecpix5", 50_000_000, b"\xff\xff\xbd\xb3", marks=needs("ecpix5")),
         pytest.param("tang_nano_20k", 45_000_000, b"1010010111000011", marks=needs("tang_nano_20k")),
         pytest.param("icebreaker", 24_000_000, b"\x7e\xaa\x99\x7e", marks=needs("icebreaker")),
     ],

@@ -599,6 +599,9 @@ _SMALL = EngineConfig(
     weight_port_bits=32, psum_entries=256, lanes=1, queue_jobs=2,
 )  # fmt: skip
 
+#: Fits an LFE5U-85F.
+_LARGE = EngineConfig(macro=MacroConfig(words=16, adder="ripple", pipeline=1, gating=False, target="ecp5"))
+
 #: Fits an iCE40UP5K beside PicoRV32; the cells lie in block RAM, 8 rows multiply at a time.
 _ICEBREAKER = EngineConfig(
     macro=MacroConfig(rows=16, words=4, row_groups=2, storage="block_ram", target="ice40", gating=False),
@@ -620,12 +623,9 @@ PRESETS: dict[str, SocConfig] = {
     "default": SocConfig(),
     "tiny": SocConfig(engine=_TINY, ram_bytes=128 * 1024),
     "cells256": SocConfig(engine=EngineConfig(macro=MacroConfig(rows=256, words=64), weight_port_bits=256)),
-    "ulx3s": SocConfig(
-        engine=EngineConfig(macro=MacroConfig(words=16, adder="ripple", pipeline=1, gating=False, target="ecp5")),
-        ram_bytes=256 * 1024,
-        clock_hz=45_000_000,
-    ),
-    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=45_000_000),
+    "ulx3s": SocConfig(engine=_LARGE, ram_bytes=256 * 1024, clock_hz=50_000_000),
+    "ecpix5": SocConfig(engine=_LARGE, ram_bytes=256 * 1024, clock_hz=75_000_000),
+    "icepi_zero": SocConfig(engine=_SMALL, ram_bytes=64 * 1024, clock_hz=50_000_000),
     "tang_nano_20k": SocConfig(
         engine=_TANG_NANO, cpu="picorv32", engine_in="software", ram_bytes=64 * 1024, clock_hz=81_000_000
     ),

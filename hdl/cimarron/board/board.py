@@ -109,6 +109,16 @@ BOARDS = {
             loader="ulx3s",
         ),
         Board(
+            name="ecpix5",
+            title="ECPIX-5 85F",
+            part="LFE5UM5G-85F-8BG554I",
+            oscillator_hz=100_000_000,
+            leds=4,
+            leds_low=True,
+            reset_low=True,
+            loader="ecpix5_r03",
+        ),
+        Board(
             name="icepi_zero",
             title="Icepi Zero",
             part="LFE5U-25F-6BG256C",

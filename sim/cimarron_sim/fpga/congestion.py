@@ -1,4 +1,4 @@
-"""Wires that two nets want, while nextpnr's second router looks for others: it never gives up by itself."""
+"""What nextpnr's routers have left, while they look for ways: neither gives up by itself."""
 
 import re
 
@@ -6,11 +6,14 @@ from ..runner.tools import ToolError
 
 __all__ = ["Congestion"]
 
-_ROUND = re.compile(r"iter=(\d+) .*\boverused=(\d+)")
+#: The first router lays connections, and tears up those in their way: a round is a thousand of them.
+_CONNECTIONS = re.compile(r"^(\d+)000 \|.*\| +(\d+)\|")
+#: The second one lays all of them, and then again those that share a wire.
+_WIRES = re.compile(r"^iter=(\d+) .*\boverused=(\d+)")
 
 
 class Congestion:
-    """Follows the rounds of the router.
+    """Follows the rounds of a router.
 
     Parameters
     ----------
@@ -20,7 +23,7 @@ class Congestion:
     Attributes
     ----------
     patience : int
-        Rounds without fewer shared wires than ever before, after which there is no hope.
+        Rounds without less left than ever before, after which there is no hope.
     few : int
         With no more shared wires than that a round takes less than a second, and ``last_patience`` counts: that each
         round makes them more expensive may take the last two nets many rounds to resolve.
@@ -44,13 +47,17 @@ class Congestion:
         ToolError
             If the router does not get on.
         """
-        if not (found := _ROUND.search(line)):
+        if found := _CONNECTIONS.search(line):
+            left = "connections were to be laid"
+        elif found := _WIRES.search(line):
+            left = "wires were shared"
+        else:
             return
-        count, shared = map(int, found.groups())
-        if self._fewest is None or shared < self._fewest:
-            self._fewest, self._reached = shared, count
+        count, number = map(int, found.groups())
+        if self._fewest is None or number < self._fewest:
+            self._fewest, self._reached = number, count
         elif count - self._reached >= (self.last_patience if self._fewest <= self.few else self.patience):
             raise ToolError(
-                f"{self._tool} does not find a way for every net: {self._fewest} wires were shared after round"
-                f" {self._reached}, and never fewer until round {count}: try another --seed, or a smaller engine.macro"
+                f"{self._tool} does not find a way for every net: {self._fewest} {left} after round {self._reached},"
+                f" and never fewer until round {count}: try another --seed, or a smaller engine.macro"
             )
