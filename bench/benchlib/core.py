@@ -122,9 +122,14 @@ class Core(wiring.Component):
 
 
 class Ring(wiring.Component):
-    """A core between registers and two pins, so that it can be placed and routed for its frequency.
+    """A design between registers and two pins, so that it can be placed and routed for its frequency.
 
-    Inputs come out of a shift register; outputs are folded into a signature, whose last bit leaves.
+    Its inputs come out of a shift register; its outputs are folded into a signature, whose last bit leaves: one look-up
+    table for each bit of them.
+
+    Parameters
+    ----------
+    design : Component
 
     Members
     -------
@@ -132,18 +137,19 @@ class Ring(wiring.Component):
     o : Out(1)
     """
 
-    def __init__(self, core: Core):
-        self.core = core
+    def __init__(self, design: wiring.Component):
+        self.design = design
         super().__init__({"i": In(1), "o": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.core = core = self.core
-        inputs = Cat(core.x, core.w, core.control)
+        m.submodules.design = design = self.design
+        ports = [(member.flow, value) for _, member, value in design.signature.flatten(design)]
+        inputs, outputs = (Cat(value for flow, value in ports if flow is wanted) for wanted in (In, Out))
         chain = Signal(len(inputs))
         m.d.sync += chain.eq(Cat(self.i, chain[:-1]))
         m.d.comb += inputs.eq(chain)
-        seen = Signal.like(core.y)
-        m.d.sync += seen.eq(core.y ^ (seen << 1))
+        seen = Signal(len(outputs))
+        m.d.sync += seen.eq(outputs ^ (seen << 1))
         m.d.sync += self.o.eq(seen[-1])
         return m
