@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cimarron_sim.integration
 import pytest
-from cimarron.config import PRESETS
+from cimarron.config import PRESETS, ConfigError
+from cimarron.isa import EVENT_SHIFT, Event, RunStatus
 from cimarron_sim.integration.kit import write_kit
-from cimarron_sim.integration.template import template
-from cimarron_sim.runner.tops import TOPS
+from cimarron_sim.runner.tops import TOPS, build_top
 from cimarron_sim.runner.verilator import verilator_environment
 
 pytestmark = [pytest.mark.slow]
@@ -52,13 +52,24 @@ targets:
 
 #: With a second clock.
 PUMPED = replace(PRESETS["tiny"].engine.macro, planes_per_cycle=2, double_pumped=True)
+#: With every option that adds ports.
+OPTIONS = replace(PRESETS["tiny"].engine.macro, bitwise=True, best_match=True, self_test=True)
 CONFIGS = {
     "tiny": PRESETS["tiny"],
+    "options": replace(PRESETS["tiny"], engine=replace(PRESETS["tiny"].engine, macro=OPTIONS)),
+    "software": PRESETS["icebreaker"],
     "pumped": replace(PRESETS["tiny"], engine=replace(PRESETS["tiny"].engine, macro=PUMPED)),
 }
 
+KITS = [
+    *((top, "tiny") for top in TOPS),
+    *((top, "options") for top in ("macro", "engine")),
+    *((top, "software") for top in ("macro", "soc")),
+    ("engine_axi", "pumped"),
+]
 
-@pytest.fixture(scope="module", params=[*((top, "tiny") for top in TOPS), ("engine_axi", "pumped")], ids="-".join)
+
+@pytest.fixture(scope="module", params=KITS, ids="-".join)
 def kit(request, tmp_path_factory):
     top, config = request.param
     return top, write_kit(top, CONFIGS[config], tmp_path_factory.mktemp("kit"))
@@ -99,9 +110,43 @@ def test_the_template_compiles(kit):
     assert own == []
 
 
+#: What `docs/integration.md` says about a simulation of the system.
+BENCH = """
+module bench;
+  reg clk = 0, rst = 1;
+  always #5 clk = ~clk;
+  wire valid;
+  wire [31:0] event_word;
+  soc soc_0 (.clk(clk), .rst(rst), .uart_rx(1'b1), .event_valid(valid), .\\event (event_word));
+  initial $readmemh("firmware.hex", soc_0.{path}ram.memory);
+  initial begin #30 rst = 0; #3000000 $display("silence"); $finish; end
+  always @(posedge clk) if (!rst && valid) begin $display("event %h", event_word); $finish; end
+endmodule
+"""
+
+
+@pytest.mark.cosim
+@needs_icarus
+@pytest.mark.parametrize(("config", "path"), [("tiny", "system."), ("software", "")])
+def test_the_firmware_starts_in_the_written_system(config, path, tmp_path):
+    files = write_kit("soc", CONFIGS[config], tmp_path)
+    (tmp_path / "bench.v").write_text(BENCH.replace("{path}", path))
+    sources = [file for file in files if file.suffix == ".v" and "template" not in file.name]
+    command = ["iverilog", "-g2005", "-s", "bench", "-o", "sim", "bench.v", *map(str, sources)]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(["vvp", "-n", "sim"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    ready = int(Event.READY) << EVENT_SHIFT | RunStatus.OK
+    assert f"event {ready:08x}" in done.stdout
+
+
 def test_a_template_of_nothing_is_refused():
     with pytest.raises(ValueError, match="there is no top 'chip'; there are macro"):
-        template("chip", PRESETS["tiny"])
+        build_top("chip", PRESETS["tiny"])
+
+
+def test_an_engine_in_software_has_no_verilog():
+    with pytest.raises(ConfigError, match="engine_in is software: firmware does the engine's work"):
+        build_top("engine_axi", PRESETS["icebreaker"])
 
 
 def fusesoc(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -56,8 +56,13 @@ ENGINE = EngineConfig(
     lanes=1, queue_jobs=2,
 )  # fmt: skip
 
-#: Tests that look at nothing in the engine's memories that they did not put there.
-ENGINE_TESTS = ("registers_answer_on_both_ports", "one_job", "idle_raises_the_interrupt")
+#: Tests that look at nothing in memories that they did not put there.
+ENGINE_TESTS = (
+    "registers_answer_on_both_ports", "one_job", "idle_raises_the_interrupt", "bad_accesses_end_in_an_error",
+    "the_other_port_sees_an_error_in_the_next_cycle", "a_full_queue_refuses_and_reports",
+    "activation_buffer_is_reached_through_the_window", "queued_jobs", "queued_jobs_with_slow_memory_and_bus_traffic",
+    "impossible_jobs_end_in_an_error",
+)  # fmt: skip
 
 
 def synthesise(folder: Path, script: str, top: str = "macro") -> Path:

@@ -133,6 +133,23 @@ def test_the_pages_need_nothing_from_elsewhere(files):
             assert f"{register.name}" in content
 
 
+def test_a_small_system_has_what_its_hardware_has(tmp_path):
+    config = PRESETS["icebreaker"]
+    files = {path.name: path for path in write_registers(config, tmp_path)}
+    assert "cimarron_engine.h" not in files
+    compiler = RDLCompiler()
+    compiler.compile_file(str(files["cimarron.rdl"]))
+    children = {child.inst_name: child for child in compiler.elaborate("cimarron_soc").top.children()}
+    devices = {"CIMARRON_UART": isa.UART_BASE, "CIMARRON_SYSTEM": isa.SYSTEM_BASE, "CIMARRON_RAM": isa.RAM_BASE}
+    buffer = {"CIMARRON_ACT_BUFFER": isa.ENGINE_BASE + isa.ACT_WINDOW}
+    assert {name: child.absolute_address for name, child in children.items()} == devices | buffer
+    assert children["CIMARRON_ACT_BUFFER"].size == config.bank_bytes
+    done = compile_object(
+        '#include "cimarron_soc.h"\nuint32_t event(void) { return CIMARRON_SYSTEM.EVENT; }\n', tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_missing_tools_are_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "peakrdl_html", None)
     with pytest.raises(MissingToolError, match=r"pip install 'cimarron\[registers\]'"):

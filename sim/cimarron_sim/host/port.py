@@ -1,6 +1,7 @@
 """A serial port as the link needs it."""
 
 import contextlib
+import errno
 import termios
 from typing import Protocol
 
@@ -71,6 +72,9 @@ class SerialPort:
         try:
             self._serial = serial.Serial(device, baud, exclusive=True, write_timeout=stall)
         except self._failures as error:
+            # Its own exception has the number in its text only.
+            if errno.ENOTTY in getattr(error.__context__, "args", ()):
+                raise TargetError(f"{device} is not a serial port: name a device such as /dev/ttyUSB0") from None
             reason = getattr(error, "strerror", None) or str(error)
             raise TargetError(
                 f"{device} cannot be opened at {baud} baud ({reason}): is it in use, or not yours to open?"

@@ -41,7 +41,7 @@ def _number(name: str, text: str, low: float, high: float) -> float:
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise TargetError(f"{name} of the target must be a number from {low:g} to {high:g}, not {text!r}")
+        raise TargetError(f"{name} of the target must be a number from {low:,} to {high:,}, not {text!r}")
     return value
 
 
@@ -65,6 +65,8 @@ def parse_target(text: str) -> SerialTarget | None:
         name, _, value = option.partition("=")
         if name not in limits:
             raise TargetError(f"a serial target has no option {name!r}: choose {_FORM}")
+        if name in values:
+            raise TargetError(f"a serial target has one {name}, not two: choose {_FORM}")
         values[name] = _number(name, value, *limits[name])
     try:
         is_port = stat.S_ISCHR(Path(device).stat().st_mode)

@@ -20,7 +20,7 @@ def core_file(name: str, files: list[Path]) -> dict[str, Any]:
     files : list of Path
         In the same folder; by their endings.
     """
-    kinds = {".v": "verilogSource", ".vlt": "vlt"}
+    kinds = {".v": "verilogSource", ".vlt": "vlt", ".hex": "user"}
     listed = [{path.name: {"file_type": kinds[path.suffix]}} for path in files]
     return {
         "name": name,

@@ -30,10 +30,10 @@ def write_registers(config: SocConfig, directory: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        ``cimarron.rdl`` (SystemRDL 2.0); ``cimarron_engine.h`` and ``cimarron_soc.h`` (structures and bits, of
-        PeakRDL); ``cimarron_isa.h`` (every number of `cimarron.isa`, as the firmware uses them); ``html/index.html``,
-        which needs nothing from elsewhere but, as browsers load no parts of pages from files, a server:
-        ``python -m http.server -d html``.
+        ``cimarron.rdl`` (SystemRDL 2.0); ``cimarron_soc.h`` and, unless the engine is in software,
+        ``cimarron_engine.h`` (structures and bits, of PeakRDL); ``cimarron_isa.h`` (every number of `cimarron.isa`, as
+        the firmware uses them); ``html/index.html``, which needs nothing from elsewhere but, as browsers load no parts
+        of pages from files, a server: ``python -m http.server -d html``.
 
     Raises
     ------
@@ -57,16 +57,18 @@ def write_registers(config: SocConfig, directory: Path) -> list[Path]:
 
     compiler = RDLCompiler()
     compiler.compile_file(str(description))
-    engine = compiler.elaborate("cimarron_engine", "engine").top
-    soc = compiler.elaborate("cimarron_soc", "soc").top
-    headers = [directory / "cimarron_engine.h", directory / "cimarron_soc.h"]
-    CHeaderExporter().export(engine, str(headers[0]))
+    maps = [compiler.elaborate("cimarron_soc", "soc").top]
+    headers = [directory / "cimarron_soc.h"]
     # One structure for the whole address space would be larger than a 32-bit compiler allows.
-    CHeaderExporter().export(soc, str(headers[1]), explode_top=True, instantiate=True)
+    CHeaderExporter().export(maps[0], str(headers[0]), explode_top=True, instantiate=True)
+    if config.engine_in == "gates":
+        maps.append(compiler.elaborate("cimarron_engine", "engine").top)
+        headers.append(directory / "cimarron_engine.h")
+        CHeaderExporter().export(maps[1], str(headers[1]))
 
     page = directory / "html" / "index.html"
     shutil.rmtree(page.parent, ignore_errors=True)
     texts: dict[str, Any] = {"title": "Cimarron registers", "footer": ""}
-    HTMLExporter().export([soc, engine], str(page.parent), **texts)
+    HTMLExporter().export([*maps], str(page.parent), **texts)
     write_text(page, _REMOTE_SCRIPT.sub("", page.read_text(encoding="utf-8")))
     return [description, *headers, instructions, page]

@@ -8,8 +8,6 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 from cimarron.config import SocConfig
 
-from ..runner.tops import build_top
-
 __all__ = ["Port", "ports", "template"]
 
 #: What ports mean, by pattern; the first that matches counts.
@@ -38,6 +36,7 @@ _MEANINGS = (
     (r"command__response__payload", "its result"),
     (r"command__response__valid", "result offered"),
     (r"command__response__ready", "result taken; 1 if unused"),
+    (r"best", "the word nearest to the input of an XOR"),
     (r"test_start", "pulse: test the macro, whose weights are lost"),
     (r"test_running", "the self-test runs"),
     (r"test_done", "the self-test has ended"),
@@ -144,18 +143,17 @@ def ports(component: wiring.Component, *, clocks: Sequence[str] = ()) -> list[Po
     return [*(Port(name, "input", 1, _meaning(name)) for name in (*first, *clocks)), *pins]
 
 
-def template(top: str, config: SocConfig) -> str:
+def template(top: str, component: wiring.Component, config: SocConfig) -> str:
     """Verilog 2005 that instantiates a top: a module to copy from, which compiles as it is.
 
     Parameters
     ----------
     top : str
         One of `cimarron_sim.runner.tops.TOPS`.
+    component : wiring.Component
+        It, of which only the ports are looked at.
     config : SocConfig
     """
-    component = build_top(top, config)
-    # It is asked for its ports only.
-    component._MustUse__used = True
     pins = ports(component, clocks=("fast_clk", "fast_rst") if config.engine.macro.double_pumped else ())
     longest = max(len(pin.name) for pin in pins)
     lines = [f"// How to instantiate {top}: copy what you need.", f"module {top}_template;"]

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from amaranth.lib import wiring
-from cimarron.config import SocConfig
+from cimarron.config import ConfigError, SocConfig
 
 from .verilog import write_verilog
 
@@ -20,7 +20,14 @@ def build_top(top: str, config: SocConfig) -> wiring.Component:
     ------
     ValueError
         If there is no such part.
+    ConfigError
+        If it is the engine in gates, and the configuration has it in software.
     """
+    if top.startswith("engine") and config.engine_in == "software":
+        raise ConfigError(
+            "engine_in is software: firmware does the engine's work there, and there is no Verilog of it;"
+            " --top macro is what it drives, --top soc the whole"
+        )
     match top:
         case "macro":
             from cimarron.macro.self_test import macro_of
@@ -41,13 +48,15 @@ def build_top(top: str, config: SocConfig) -> wiring.Component:
     raise ValueError(f"there is no top {top!r}; there are {', '.join(TOPS)}")
 
 
-def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
+def write_top(top: str, component: wiring.Component, config: SocConfig, directory: Path) -> list[Path]:
     """Write one part of the hardware.
 
     Parameters
     ----------
     top : str
         One of `TOPS`; also the name of the Verilog module.
+    component : wiring.Component
+        It, as `build_top` gives it.
     config : SocConfig
     directory : Path
 
@@ -56,7 +65,7 @@ def write_top(top: str, config: SocConfig, directory: Path) -> list[Path]:
     list of Path
         The file, and for the system that of the RISC-V core.
     """
-    path = write_verilog(build_top(top, config), directory, top)
+    path = write_verilog(component, directory, top)
     if top != "soc":
         return [path]
     from cimarron.soc.sources import core_source
